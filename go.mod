@@ -1,0 +1,3 @@
+module mipsecd
+
+go 1.26.8

@@ -1,0 +1,132 @@
+package spd
+
+import (
+	"errors"
+	"net/netip"
+)
+
+// Backend is a kernel's IPsec. Its methods may be called from several goroutines; each is one small transaction that
+// holds wholly or not at all. The memory backend is its executable specification.
+type Backend interface {
+	// AllocSPI reserves an SPI for an inbound SA: a larval SA stands until Install completes it, Remove gives it up or
+	// the kernel lets it expire (30 s on Linux).
+	AllocSPI(LarvalSA) (uint32, error)
+	// Install adds the SA, completing the larval SA of the same SAID if AllocSPI made one. ErrExists if one is there.
+	Install(SA) error
+	// Remove deletes an SA, larval or not. ErrNotFound if there is none.
+	Remove(SAID) error
+	// SAs lists the ESP and AH SAs, without their keys; larval SAs are left out.
+	SAs() ([]SA, error)
+
+	// AddPolicy adds a policy. ErrExists if one with its PolicyKey is there.
+	AddPolicy(Policy) error
+	// UpdatePolicy adds the policy, or replaces the one with its PolicyKey.
+	UpdatePolicy(Policy) error
+	// RemovePolicy deletes a policy. ErrNotFound if there is none.
+	RemovePolicy(PolicyKey) error
+	// Policies lists the policies that apply to any socket, with their Index.
+	Policies() ([]Policy, error)
+
+	// Migrate moves the templates of one policy, and the SAs in use under them, from the old endpoints to the new. The
+	// SAs keep SPI, keys and sequence numbers. ErrNotFound if the policy is not there, ErrNoTemplate if none of its
+	// templates has the old endpoints; then nothing is changed.
+	Migrate(Migrate) error
+
+	// Events delivers what the kernel reports, in its order. It is closed by Close. When the kernel reports that
+	// messages were lost, an EventsLost is in their place.
+	Events() <-chan Event
+
+	Close() error
+}
+
+// LarvalSA is what a kernel wants to know to reserve an SPI.
+type LarvalSA struct {
+	Endpoints Endpoints
+	Proto     uint8
+	Mode      Mode
+	Reqid     uint32
+}
+
+// What a Backend refuses, to be found with errors.Is. Other errors carry the kernel's errno.
+var (
+	ErrExists     = errors.New("already there")
+	ErrNotFound   = errors.New("not there")
+	ErrNoTemplate = errors.New("no template has the old endpoints")
+	ErrInvalid    = errors.New("refused as invalid")
+)
+
+// Event is something that the kernel reports.
+type Event interface{ event() }
+
+// Acquire is the kernel's call for an SA: a packet met a policy that no SA serves. Not every kernel tells all of it:
+// Selector, Template and PolicyIndex are filled in from the SPD where the message itself lacks them.
+type Acquire struct {
+	Seq         uint32
+	Selector    Selector // of the policy
+	PolicyIndex uint32
+	Template    Template
+	Endpoints   Endpoints // of the wanted SA
+	// Packet is the packet that met the policy, from its IPv6 header on, where the kernel tells
+	// (SADB_X_EXT_PACKET); else nil.
+	Packet []byte
+}
+
+// Expire reports that an SA has reached its soft or its hard lifetime.
+type Expire struct {
+	ID   SAID
+	Hard bool
+}
+
+// Migrate is one policy's movement, as a request and as the kernel's report of what anyone requested.
+type Migrate struct {
+	PolicyKey
+	Changes []EndpointChange
+	// KMAddress, where the sender gave it, has this host's key exchange address as Src and the peer's as Dst, whatever
+	// the direction of the policy. The zero Endpoints when absent.
+	KMAddress Endpoints
+}
+
+// EndpointChange moves the templates of one protocol, mode and reqid. In a report of transport mode Old may be
+// unspecified addresses: such SAs do not move, only the KMAddress is news.
+type EndpointChange struct {
+	Proto    uint8
+	Mode     Mode
+	Reqid    uint32
+	Old, New Endpoints
+}
+
+// PolicyChanged reports that a policy was added, replaced or, when Gone, deleted. It is sent for the agent's own
+// changes too.
+type PolicyChanged struct {
+	Policy Policy
+	Gone   bool
+}
+
+// SARemoved reports that somebody deleted an SA.
+type SARemoved struct{ ID SAID }
+
+// Flushed reports that somebody deleted all SAs (or, with Policies, all policies).
+type Flushed struct{ Policies bool }
+
+// EventsLost reports that the kernel had more to say than there was room for; the reader must look at SAs and Policies
+// anew.
+type EventsLost struct{}
+
+// CareOfState reports a Mobile IPv6 state of the kernel that binds a home address to a care-of address. Src and Dst are
+// those of the state: on the mobile node from HoA to the peer (home address option), on the home agent also from the
+// peer to HoA (type 2 routing header). Gone when the state was deleted.
+type CareOfState struct {
+	Proto     uint8 // HomeOpt or Route2
+	Endpoints Endpoints
+	CareOf    netip.Addr
+	Gone      bool
+}
+
+func (Acquire) event()       {}
+func (Expire) event()        {}
+func (Migrate) event()       {}
+func (PolicyChanged) event() {}
+func (SARemoved) event()     {}
+func (Flushed) event()       {}
+func (EventsLost) event()    {}
+func (CareOfState) event()   {}

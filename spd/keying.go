@@ -1,0 +1,185 @@
+package spd
+
+import (
+	"fmt"
+	"net/netip"
+)
+
+// This file is the vocabulary between the roles, which know about mobility, and a key exchange (ikev2, kink), which
+// knows about peers and SAs. A role gives a Command; the key exchange answers with a Notice.
+
+// Path is where the datagrams of a key exchange go: this host's address and the peer's. On a mobile node away from home
+// Local is the CoA, while the SAs are on the HoA (RFC 4877 section 4.4).
+type Path struct {
+	Local, Remote netip.Addr
+}
+
+func (p Path) String() string { return p.Local.String() + " - " + p.Remote.String() }
+
+// Demand is a wanted pair of SAs: for which traffic, on which addresses, tied to which policies. An SA pair that a key
+// exchange has made keeps its Demand, so that it can be rekeyed from it.
+type Demand struct {
+	Peer    string // the peer's name in the configuration
+	Name    string // what is protected, in the configuration's words, such as "binding"
+	Traffic Traffic
+	Mode    Mode
+	// Local and Remote are the addresses of the SAs.
+	Local, Remote netip.Addr
+	// ReqidIn and ReqidOut tie the SAs to their policies, each direction to its own.
+	ReqidIn, ReqidOut uint32
+	// Acquire is the sequence number of the kernel's ACQUIRE that asks for the pair, or zero.
+	Acquire uint32
+}
+
+func (d Demand) String() string {
+	return fmt.Sprintf("%s with %s (%s, %s - %s)", d.Name, d.Peer, d.Mode, d.Local, d.Remote)
+}
+
+// Command is what a role tells a key exchange.
+type Command interface{ command() }
+
+// Key asks for a pair of SAs. The key exchange reuses what it has with the peer, or begins anew over Path. A second Key
+// for a Demand under way is ignored.
+type Key struct {
+	Demand Demand
+	Path   Path
+}
+
+// Relocate says that the key exchange with a peer now runs over another path. With Keep (the K bit on both sides,
+// RFC 6275 sections 10.3.1 and 11.7.3) what is established goes on there and no message is sent. Without it what was
+// established over another path is discarded; Renew says that this side sets it up anew from the new path.
+type Relocate struct {
+	Peer  string
+	Path  Path
+	Keep  bool
+	Renew bool
+}
+
+// MoveSAs says that the kernel has moved the tunnel SAs of a peer with this reqid to other addresses.
+type MoveSAs struct {
+	Peer   string
+	Change EndpointChange
+}
+
+// Expired says that an SA has reached its soft lifetime, so that it be rekeyed, or its hard one, so that it be deleted
+// with its pair.
+type Expired struct {
+	Peer string
+	ID   SAID
+	Hard bool
+}
+
+// Lost says that an SA is no longer in the kernel: the pair is deleted at the peer, too.
+type Lost struct {
+	Peer string
+	ID   SAID
+}
+
+// Probe asks whether the peer is alive.
+type Probe struct{ Peer string }
+
+// RekeyPeer asks for a new IKE_SA in place of the one with the peer. KINK, which has none, ignores it.
+type RekeyPeer struct{ Peer string }
+
+// Terminate ends all that is established with a peer.
+type Terminate struct{ Peer string }
+
+// Grant answers a Request: Demand has the narrowed traffic, or Err says why there will be no SA.
+type Grant struct {
+	Request uint64
+	Demand  Demand
+	Err     error
+}
+
+// Superseded says that a peer has begun anew elsewhere (INITIAL_CONTACT): all but Except is forgotten.
+type Superseded struct {
+	Peer   string
+	Except uint64
+}
+
+func (Key) command()        {}
+func (Relocate) command()   {}
+func (MoveSAs) command()    {}
+func (Expired) command()    {}
+func (Lost) command()       {}
+func (Probe) command()      {}
+func (RekeyPeer) command()  {}
+func (Terminate) command()  {}
+func (Grant) command()      {}
+func (Superseded) command() {}
+
+// Notice is what a key exchange tells a role.
+type Notice interface{ notice() }
+
+// Request says that an authenticated peer asks for a pair of SAs; it waits for the role's Grant with the same Request.
+// Traffic is as seen from this host: Remote is the peer's side.
+type Request struct {
+	Request uint64
+	Peer    string
+	Mode    Mode
+	Traffic Traffic
+	Path    Path
+}
+
+// PeerUp says that the key exchange with a peer is established. ID tells apart several with one peer.
+type PeerUp struct {
+	Peer string
+	ID   uint64
+	Path Path
+	// Initiator tells whether this host began it.
+	Initiator bool
+	// First: the peer says that it knows of nothing else with this host (INITIAL_CONTACT).
+	First bool
+	// Replaces is the ID of the one that it was rekeyed from, or zero.
+	Replaces uint64
+}
+
+// PeerDown says that what was established with a peer is gone.
+type PeerDown struct {
+	Peer   string
+	ID     uint64
+	Reason string
+}
+
+// PeerMoved says that a Relocate with Keep has been carried out.
+type PeerMoved struct {
+	Peer     string
+	ID       uint64
+	Old, New Path
+}
+
+// PeerAlive answers a Probe.
+type PeerAlive struct {
+	Peer string
+	ID   uint64
+}
+
+// ChildUp says that a pair of SAs is installed. Replaces is the inbound SA of the pair that it takes over from, or the
+// zero SAID.
+type ChildUp struct {
+	Demand   Demand
+	In, Out  SAID
+	Replaces SAID
+}
+
+// ChildDown says that a pair of SAs is removed.
+type ChildDown struct {
+	Demand  Demand
+	In, Out SAID
+	Reason  string
+}
+
+// KeyFailed says that a Key came to nothing.
+type KeyFailed struct {
+	Demand Demand
+	Err    error
+}
+
+func (Request) notice()   {}
+func (PeerUp) notice()    {}
+func (PeerDown) notice()  {}
+func (PeerMoved) notice() {}
+func (PeerAlive) notice() {}
+func (ChildUp) notice()   {}
+func (ChildDown) notice() {}
+func (KeyFailed) notice() {}
