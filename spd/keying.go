@@ -183,3 +183,12 @@ func (PeerAlive) notice() {}
 func (ChildUp) notice()   {}
 func (ChildDown) notice() {}
 func (KeyFailed) notice() {}
+
+// ChildMoved says that a MoveSAs has changed the addresses, and so the names, of a pair of SAs.
+type ChildMoved struct {
+	Demand        Demand
+	OldIn, OldOut SAID
+	In, Out       SAID
+}
+
+func (ChildMoved) notice() {}

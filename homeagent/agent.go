@@ -1,0 +1,115 @@
+// Package homeagent is the home agent's part: who may speak for which home address, and what the movement of a mobile
+// node means for the keys.
+package homeagent
+
+import (
+	"fmt"
+	"time"
+
+	"mipsecd/migrate"
+	"mipsecd/mobility"
+	"mipsecd/spd"
+	"mipsecd/spd/image"
+)
+
+// Agent is the home agent's role.
+type Agent struct {
+	now     time.Time
+	effects []migrate.Effect
+	image   *image.Image
+	homes   *migrate.Homes
+}
+
+// New makes a home agent for these home addresses. Together they are the peer authorization database (RFC 4301 section
+// 4.4.3, RFC 4877 section 7.1): the peer of each, once authenticated, speaks for it, and nobody else does. With own,
+// mipsecd installs and moves the policies; otherwise the mobility daemon does, and none is touched.
+func New(homes []migrate.Home, own bool) *Agent {
+	return &Agent{image: image.New(), homes: migrate.NewHomes(homes, true, own)}
+}
+
+// Step implements migrate.Role.
+func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
+	a.now = now
+	switch in := in.(type) {
+	case migrate.Kernel:
+		a.kernel(in.Event)
+	case migrate.Keying:
+		a.keying(in.Notice)
+	case migrate.Snapshot:
+		a.image.Load(in.Policies)
+		a.emit(a.homes.Begin(now, in.CareOf)...)
+	case migrate.Addresses:
+		// A home agent stays where it is: its address is in the configuration.
+	}
+	out := a.effects
+	a.effects = nil
+	return out
+}
+
+// Places implements migrate.Role.
+func (a *Agent) Places() []migrate.Place { return a.homes.Places() }
+
+// Policies implements migrate.Role.
+func (a *Agent) Policies() []spd.Policy { return a.homes.Policies() }
+
+func (a *Agent) emit(es ...migrate.Effect) { a.effects = append(a.effects, es...) }
+func (a *Agent) tell(c spd.Command)        { a.emit(migrate.Tell{Command: c}) }
+
+// kernel follows what the kernel reports.
+func (a *Agent) kernel(e spd.Event) {
+	switch e := e.(type) {
+	case spd.Acquire:
+		a.acquire(e)
+	case spd.Migrate:
+		a.migrated(e)
+	case spd.CareOfState:
+		a.emit(a.homes.Bind(a.now, e)...)
+	case spd.Flushed:
+		a.emit(a.homes.Flushed(e)...)
+	case spd.EventsLost:
+		a.emit(migrate.Reread{})
+	default:
+		if c, ok := a.image.Event(e); ok {
+			a.tell(c)
+		}
+	}
+}
+
+// acquire keys what the kernel calls for: traffic to a mobile node for which there is no SA (RFC 4877 section 7.3).
+func (a *Agent) acquire(e spd.Acquire) {
+	p := a.homes.Of(e.Selector.Dst.Addr())
+	if p == nil {
+		a.emit(migrate.Report{What: "no peer", Detail: fmt.Sprintf("ACQUIRE for %s: no mobile node of ours", e.Selector)})
+		return
+	}
+	d := a.image.Wanted(e)
+	d.Peer = p.Peer
+	a.tell(spd.Key{Demand: d, Path: a.homes.Path(p)})
+}
+
+// migrated follows a MIGRATE: the kernel has moved a policy and its SAs; the key exchange follows them.
+func (a *Agent) migrated(m spd.Migrate) {
+	a.image.Migrate(m)
+	movement, ok := mobility.FromMigrate(m)
+	p := a.homes.Of(movement.Remote)
+	if p == nil {
+		return
+	}
+	if ok {
+		a.emit(a.homes.Follow(a.now, p, movement.Path)...)
+	}
+	a.emit(migrate.FollowSAs(p, m.Changes)...)
+}
+
+// keying follows what the key exchange says, and decides what a mobile node may have.
+func (a *Agent) keying(notice spd.Notice) {
+	a.image.Notice(notice)
+	switch x := notice.(type) {
+	case spd.Request:
+		a.tell(a.authorize(x))
+	case spd.PeerUp:
+		if x.First {
+			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
+		}
+	}
+}

@@ -1,0 +1,113 @@
+package migrate
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"mipsecd/spd"
+)
+
+// Protection is one kind of traffic between a mobile node and its home agent that is to be protected, in the
+// configuration's words.
+type Protection string
+
+// The kinds of traffic that RFC 4877 section 4.2 names.
+const (
+	ProtectBinding  Protection = "binding"   // Binding Update and Acknowledgement; always protected
+	ProtectPrefix   Protection = "prefix"    // Mobile Prefix Solicitation and Advertisement
+	ProtectHomeTest Protection = "home-test" // return routability by way of the home agent, in a tunnel
+	ProtectPayload  Protection = "payload"   // all traffic of the home address, in a tunnel
+)
+
+// Protections lists all kinds, in the order of their reqids.
+var Protections = []Protection{ProtectBinding, ProtectPrefix, ProtectHomeTest, ProtectPayload}
+
+// ParseProtection reads one kind.
+func ParseProtection(s string) (Protection, error) {
+	for _, p := range Protections {
+		if string(p) == s {
+			return p, nil
+		}
+	}
+	names := make([]string, len(Protections))
+	for i, p := range Protections {
+		names[i] = string(p)
+	}
+	return "", fmt.Errorf("%q is no kind of traffic; want one of %s", s, strings.Join(names, ", "))
+}
+
+// kind says which messages a Protection is about and how they are protected.
+type kind struct {
+	proto      uint8
+	toHA, toMN spd.Port // MH or ICMPv6 message type in each direction
+	// tunnel: the traffic is with any correspondent by way of the home agent; else with the home agent itself, in
+	// transport mode.
+	tunnel   bool
+	priority uint32
+}
+
+var kinds = map[Protection]kind{
+	ProtectBinding: {
+		proto: spd.ProtoMH, toHA: spd.ExactPort(5), toMN: spd.ExactPort(6), priority: 2,
+	},
+	ProtectPrefix: {proto: spd.ProtoICMPv6, toHA: spd.ExactPort(146), toMN: spd.ExactPort(147), priority: 5},
+	ProtectHomeTest: {
+		proto: spd.ProtoMH, toHA: spd.ExactPort(1), toMN: spd.ExactPort(3), tunnel: true, priority: 9,
+	},
+	ProtectPayload: {tunnel: true, priority: 10},
+}
+
+// Protected describes what a mobile node and its home agent protect for one home address.
+type Protected struct {
+	HomeAddress, HomeAgent netip.Addr
+	What                   []Protection
+	// Reqid is the first of the eight reqids that the policies use: for each of Protections one toward the home agent
+	// and one toward the mobile node.
+	Reqid uint32
+	Level spd.Level
+}
+
+// ReqidsPerHome is how many reqids one home address takes.
+const ReqidsPerHome = 8
+
+// Policies are the policies on the home agent (onHA) or the mobile node, with the mobile node's end of the tunnels at
+// careOf.
+func (p Protected) Policies(onHA bool, careOf netip.Addr) (out []spd.Policy) {
+	for i, name := range Protections {
+		if name != ProtectBinding && !slices.Contains(p.What, name) {
+			continue
+		}
+		k := kinds[name]
+		home, peer := spd.Host(p.HomeAddress), spd.Host(p.HomeAgent)
+		if k.tunnel {
+			peer = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+		}
+		toHA := spd.Selector{Src: home, Dst: peer, Proto: k.proto, SrcPort: k.toHA}
+		toMN := spd.Selector{Src: peer, Dst: home, Proto: k.proto, SrcPort: k.toMN}
+		reqid := p.Reqid + 2*uint32(i)
+		add := func(s spd.Selector, dir spd.Dir, reqid uint32, outer spd.Endpoints) {
+			t := spd.Template{Proto: spd.ESP, Mode: spd.Transport, Level: p.Level, Reqid: reqid}
+			if k.tunnel {
+				t.Mode, t.Endpoints = spd.Tunnel, outer
+			}
+			out = append(out, spd.Policy{
+				PolicyKey: spd.PolicyKey{Selector: s, Dir: dir}, Priority: k.priority, Action: spd.Protect,
+				Templates: []spd.Template{t},
+			})
+		}
+		outer := spd.Endpoints{Src: careOf, Dst: p.HomeAgent}
+		if !onHA {
+			add(toHA, spd.Out, reqid, outer)
+			add(toMN, spd.In, reqid+1, outer.Reverse())
+			continue
+		}
+		add(toHA, spd.In, reqid, outer)
+		add(toMN, spd.Out, reqid+1, outer.Reverse())
+		if k.tunnel { // Linux checks what it forwards out of a tunnel apart
+			add(toHA, spd.Fwd, reqid, outer)
+		}
+	}
+	return out
+}

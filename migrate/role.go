@@ -1,0 +1,66 @@
+package migrate
+
+import (
+	"net/netip"
+	"time"
+
+	"mipsecd/spd"
+)
+
+// Role is the part that mipsecd plays: mobile node or home agent. It is a pure state machine: an Input with the time goes
+// in, ordered Effects come out.
+type Role interface {
+	Step(now time.Time, in Input) []Effect
+	// Places lists the home addresses that it serves, in the order of the configuration.
+	Places() []Place
+	// Policies are those that the home addresses want where they are now, whoever installs them.
+	Policies() []spd.Policy
+}
+
+// Input is one thing that a role is told.
+type Input interface{ input() }
+
+// Kernel brings a report of the kernel.
+type Kernel struct{ spd.Event }
+
+// Keying brings what a key exchange says.
+type Keying struct{ spd.Notice }
+
+// Snapshot brings what is in the kernel: at the start, and as the answer to Reread.
+type Snapshot struct {
+	Policies []spd.Policy
+	CareOf   []spd.CareOfState
+}
+
+// Addresses brings the addresses of this host that packets can be sent from, home addresses included.
+type Addresses struct{ List []netip.Addr }
+
+func (Kernel) input()    {}
+func (Keying) input()    {}
+func (Snapshot) input()  {}
+func (Addresses) input() {}
+
+// Effect is one thing that a role wants done.
+type Effect interface{ effect() }
+
+// Tell gives the key exchange a command.
+type Tell struct{ spd.Command }
+
+// Carry wants a plan applied to the kernel.
+type Carry struct{ Plan }
+
+// Reread wants a Snapshot.
+type Reread struct{}
+
+// Report is for people: one event in the life of a binding.
+type Report struct {
+	What        string // such as "moved"
+	Peer        string
+	HomeAddress netip.Addr
+	Detail      string
+}
+
+func (Tell) effect()   {}
+func (Carry) effect()  {}
+func (Reread) effect() {}
+func (Report) effect() {}

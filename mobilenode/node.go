@@ -1,0 +1,164 @@
+// Package mobilenode is the mobile node's part: when to key, from which address, and what a movement means for the keys.
+package mobilenode
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mipsecd/migrate"
+	"mipsecd/mobility"
+	"mipsecd/spd"
+	"mipsecd/spd/image"
+)
+
+// Node is the mobile node's role.
+type Node struct {
+	now       time.Time
+	effects   []migrate.Effect
+	image     *image.Image
+	homes     *migrate.Homes
+	addresses []netip.Addr
+}
+
+// New makes a mobile node with these home addresses. With own, mipsecd installs and moves the policies; otherwise the
+// mobility daemon does, and none is touched.
+func New(homes []migrate.Home, own bool) *Node {
+	return &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own)}
+}
+
+// Step implements migrate.Role.
+func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
+	n.now = now
+	switch in := in.(type) {
+	case migrate.Kernel:
+		n.kernel(in.Event)
+	case migrate.Keying:
+		n.keying(in.Notice)
+	case migrate.Snapshot:
+		n.snapshot(in)
+	case migrate.Addresses:
+		n.addresses = in.List
+	}
+	out := n.effects
+	n.effects = nil
+	return out
+}
+
+// Places implements migrate.Role.
+func (n *Node) Places() []migrate.Place { return n.homes.Places() }
+
+// Policies implements migrate.Role.
+func (n *Node) Policies() []spd.Policy { return n.homes.Policies() }
+
+func (n *Node) emit(es ...migrate.Effect) { n.effects = append(n.effects, es...) }
+func (n *Node) tell(c spd.Command)        { n.emit(migrate.Tell{Command: c}) }
+
+// kernel follows what the kernel reports.
+func (n *Node) kernel(e spd.Event) {
+	switch e := e.(type) {
+	case spd.Acquire:
+		n.acquire(e)
+	case spd.Migrate:
+		n.migrated(e)
+	case spd.CareOfState:
+		n.emit(n.homes.Bind(n.now, e)...)
+	case spd.Flushed:
+		n.emit(n.homes.Flushed(e)...)
+	case spd.EventsLost:
+		n.emit(migrate.Reread{})
+	default:
+		if c, ok := n.image.Event(e); ok {
+			n.tell(c)
+		}
+	}
+}
+
+// acquire keys what the kernel calls for, from the CoA (RFC 4877 section 4.4).
+func (n *Node) acquire(a spd.Acquire) {
+	p := n.homes.Of(a.Selector.Src.Addr())
+	if p == nil {
+		n.emit(migrate.Report{What: "no peer", Detail: fmt.Sprintf("ACQUIRE for %s: no home address of ours", a.Selector)})
+		return
+	}
+	n.readPacket(p, a.Packet)
+	d := n.image.Wanted(a)
+	d.Peer = p.Peer
+	n.tell(spd.Key{Demand: d, Path: n.path(p)})
+}
+
+// readPacket learns the CoA from the Binding Update for which the kernel called, where it shows it.
+func (n *Node) readPacket(p *migrate.Place, packet []byte) {
+	if len(packet) == 0 {
+		return
+	}
+	parsed, err := mobility.ParsePacket(packet)
+	if err != nil {
+		n.emit(migrate.Report{What: "unreadable packet", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: err.Error()})
+		return
+	}
+	if _, careOf, ok := parsed.Binding(func(x netip.Addr) bool { return x == p.HomeAddress }); ok {
+		n.emit(n.homes.Follow(n.now, p, spd.Path{Local: careOf, Remote: p.HomeAgent})...)
+	}
+}
+
+// path is where the key exchange runs: from the CoA, or as long as none is known from an address that is no home
+// address.
+func (n *Node) path(p *migrate.Place) spd.Path {
+	path := n.homes.Path(p)
+	if p.CareOf.IsValid() {
+		return path
+	}
+	for _, a := range n.addresses {
+		if n.homes.Of(a) == nil && a.Is4() == path.Remote.Is4() {
+			path.Local = a
+			break
+		}
+	}
+	return path
+}
+
+// migrated follows a MIGRATE: the kernel has moved a policy and its SAs; the key exchange follows them.
+func (n *Node) migrated(m spd.Migrate) {
+	n.image.Migrate(m)
+	movement, ok := mobility.FromMigrate(m)
+	p := n.homes.Of(movement.Local)
+	if p == nil {
+		return
+	}
+	if ok {
+		n.emit(n.homes.Follow(n.now, p, movement.Path)...)
+	}
+	n.emit(migrate.FollowSAs(p, m.Changes)...)
+}
+
+// keying follows what the key exchange says, and answers what a home agent asks for.
+func (n *Node) keying(notice spd.Notice) {
+	n.image.Notice(notice)
+	switch x := notice.(type) {
+	case spd.Request:
+		n.tell(n.grant(x))
+	case spd.PeerUp:
+		if x.First {
+			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
+		}
+	}
+}
+
+// grant gives a home agent the SAs that the policies of the home addresses it serves want.
+func (n *Node) grant(r spd.Request) spd.Grant {
+	for _, d := range n.image.Offers(r) {
+		if p := n.homes.Of(d.Traffic.Local[0].Start); p != nil && p.Peer == r.Peer {
+			return spd.Grant{Request: r.Request, Demand: d}
+		}
+	}
+	return spd.Grant{
+		Request: r.Request, Err: fmt.Errorf("no policy for %v - %v with %s", r.Traffic.Local, r.Traffic.Remote, r.Peer),
+	}
+}
+
+// snapshot starts from what the kernel has, or starts anew after reports were lost.
+func (n *Node) snapshot(s migrate.Snapshot) {
+	n.image.Load(s.Policies)
+	n.emit(n.homes.Begin(n.now, s.CareOf)...)
+}
