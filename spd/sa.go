@@ -72,7 +72,7 @@ type SA struct {
 	Mode      Mode
 	Endpoints Endpoints
 	Reqid     uint32
-	Dir       Dir // In or Out
+	Dir       Dir // In or Out; zero from a kernel that does not tell
 	Transform Transform
 	Lifetime  Lifetime
 	// Acquire is the sequence number of the kernel's ACQUIRE that this SA answers, or zero.

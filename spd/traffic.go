@@ -17,7 +17,7 @@ type TrafficSelector struct {
 	Start, End         netip.Addr
 }
 
-// Local and remote selectors of one Child SA, as this host sees them. The initiator's Local is its TSi.
+// Traffic is the selectors of one Child SA, as this host sees them. The initiator's Local is its TSi.
 type Traffic struct {
 	Local, Remote []TrafficSelector
 }
