@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"time"
+
+	"mipsecd/ikev2"
+	"mipsecd/migrate"
+	"mipsecd/spd"
+)
+
+// runRole gives the role what kernel, key exchange and network report.
+func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
+	if err := a.snapshot(); err != nil {
+		stop(err)
+		return
+	}
+	var careOf <-chan spd.Event
+	if a.opt.CareOf != nil {
+		careOf = a.opt.CareOf.Events()
+	}
+	for {
+		select {
+		case e, ok := <-a.opt.Backend.Events():
+			if !ok {
+				stop(errors.New("the kernel's reports have ended"))
+				return
+			}
+			a.step(migrate.Kernel{Event: e})
+		case e, ok := <-careOf:
+			if !ok {
+				stop(errors.New("the kernel's reports of Mobile IPv6 states have ended"))
+				return
+			}
+			a.step(migrate.Kernel{Event: e})
+		case <-a.notices.wake:
+			for _, n := range a.notices.take() {
+				a.remember(n)
+				a.step(migrate.Keying{Notice: n})
+			}
+		case list := <-a.opt.Addresses:
+			a.step(migrate.Addresses{List: list})
+		case call := <-a.calls:
+			call()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// snapshot reads the kernel for the role.
+func (a *Agent) snapshot() error {
+	policies, err := a.opt.Backend.Policies()
+	if err != nil {
+		return fmt.Errorf("reading the policies: %w", err)
+	}
+	source, ok := a.opt.Backend.(interface {
+		CareOfStates() ([]spd.CareOfState, error)
+	})
+	if a.opt.CareOf != nil {
+		source, ok = a.opt.CareOf, true
+	}
+	var states []spd.CareOfState
+	if ok {
+		if states, err = source.CareOfStates(); err != nil {
+			return fmt.Errorf("reading the Mobile IPv6 states: %w", err)
+		}
+	}
+	a.step(migrate.Snapshot{Policies: policies, CareOf: states})
+	return nil
+}
+
+// step carries out, in their order, the effects of one input.
+func (a *Agent) step(in migrate.Input) {
+	for _, effect := range a.opt.Role.Step(time.Now(), in) {
+		switch f := effect.(type) {
+		case migrate.Tell:
+			a.tell(f.Command)
+		case migrate.Carry:
+			a.failed("changing policies", f.Apply(a.opt.Backend))
+		case migrate.Reread:
+			a.failed("reading the kernel anew", a.snapshot())
+		default:
+			a.watch(f)
+		}
+	}
+}
+
+// remember notes which IKE_SAs there are with a peer: the first octet of one's SPI tells its shard.
+func (a *Agent) remember(n spd.Notice) {
+	switch n := n.(type) {
+	case spd.PeerUp:
+		a.peers[n.Peer] = append(a.peers[n.Peer], n.ID)
+	case spd.PeerDown:
+		left := slices.DeleteFunc(a.peers[n.Peer], func(id uint64) bool { return id == n.ID })
+		if a.peers[n.Peer] = left; len(left) == 0 {
+			delete(a.peers, n.Peer)
+		}
+	}
+}
+
+// tell gives a command to the shards that it concerns: a Grant to the one that asked, a Key to the one that has the
+// peer, others to all that may have something with the peer.
+func (a *Agent) tell(c spd.Command) {
+	switch c := c.(type) {
+	case spd.Grant:
+		a.give(int(c.Request>>56), c)
+	case spd.Key:
+		a.give(a.shardOf(c.Demand.Peer), c)
+	default:
+		for i := range a.shards {
+			a.give(i, c)
+		}
+	}
+}
+
+func (a *Agent) give(shard int, c spd.Command) { a.shards[shard].inbox.put(ikev2.Command{Command: c}) }
+
+// shardOf is the shard of the newest IKE_SA with a peer, or the one where it would be begun.
+func (a *Agent) shardOf(peer string) int {
+	if ids := a.peers[peer]; len(ids) > 0 {
+		return int(ids[len(ids)-1] >> 56)
+	}
+	h := fnv.New32a()
+	h.Write([]byte(peer))
+	return int(h.Sum32() % uint32(len(a.shards)))
+}
+
+// Tell gives the key exchange a command from outside: an operator's, or a test's.
+func (a *Agent) Tell(c spd.Command) {
+	select {
+	case a.calls <- func() { a.tell(c) }:
+	case <-a.done:
+	}
+}

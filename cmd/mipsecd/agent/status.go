@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mipsecd/ikev2"
+	"mipsecd/spd"
+)
+
+// Status is what `mipsecd status --json` prints. Times are RFC 3339, SPIs hexadecimal.
+type Status struct {
+	Bindings []Binding `json:"bindings"`
+	IKESAs   []IKESA   `json:"ike_sas"`
+}
+
+// Binding is one home address and where it is.
+type Binding struct {
+	Peer        string     `json:"peer"`
+	HomeAddress netip.Addr `json:"home_address"`
+	HomeAgent   netip.Addr `json:"home_agent"`
+	// CareOf is the home address at home, and null as long as nothing is known.
+	CareOf *netip.Addr `json:"care_of_address"`
+	Since  *time.Time  `json:"since"`
+}
+
+// IKESA is one IKE_SA and its Child SAs.
+type IKESA struct {
+	Peer      string         `json:"peer"`
+	SPIi      string         `json:"spi_i"`
+	SPIr      string         `json:"spi_r"`
+	Initiator bool           `json:"initiator"`
+	State     string         `json:"state"` // "established" or "connecting"
+	Local     netip.AddrPort `json:"local"`
+	Remote    netip.AddrPort `json:"remote"`
+	Suite     string         `json:"suite"`
+	Children  []ChildSA      `json:"child_sas"`
+}
+
+// ChildSA is a pair of SAs. Local and Remote are their addresses, not those of the IKE_SA.
+type ChildSA struct {
+	Protects string     `json:"protects"`
+	Mode     string     `json:"mode"`
+	SPIIn    string     `json:"spi_in"`
+	SPIOut   string     `json:"spi_out"`
+	ReqidIn  uint32     `json:"reqid_in"`
+	ReqidOut uint32     `json:"reqid_out"`
+	Local    netip.Addr `json:"local"`
+	Remote   netip.Addr `json:"remote"`
+	LocalTS  []string   `json:"local_ts"`
+	RemoteTS []string   `json:"remote_ts"`
+	Suite    string     `json:"suite"`
+}
+
+// Status asks role and engines how things are. It fails when the agent is not running.
+func (a *Agent) Status() (Status, error) {
+	s := Status{Bindings: []Binding{}, IKESAs: []IKESA{}}
+	answered := make(chan struct{})
+	select {
+	case a.calls <- func() {
+		for _, p := range a.opt.Role.Places() {
+			b := Binding{Peer: p.Peer, HomeAddress: p.HomeAddress, HomeAgent: p.HomeAgent}
+			if p.CareOf.IsValid() {
+				b.CareOf, b.Since = &p.CareOf, &p.Since
+			}
+			s.Bindings = append(s.Bindings, b)
+		}
+		close(answered)
+	}:
+		<-answered
+	case <-a.done:
+		return s, errors.New("the agent is not running")
+	}
+	for _, shard := range a.shards {
+		var sas []ikev2.SAStatus
+		shard.ask(func(e *ikev2.Engine) { sas = e.Status() })
+		for _, sa := range sas {
+			s.IKESAs = append(s.IKESAs, describeIKE(sa))
+		}
+	}
+	return s, nil
+}
+
+func describeIKE(sa ikev2.SAStatus) IKESA {
+	out := IKESA{
+		Peer: sa.Peer, SPIi: fmt.Sprintf("%016x", sa.SPIi), SPIr: fmt.Sprintf("%016x", sa.SPIr), Initiator: sa.Initiator,
+		State: "connecting", Local: sa.Local, Remote: sa.Remote, Children: []ChildSA{},
+	}
+	if sa.Established {
+		out.State, out.Suite = "established", sa.Suite
+	}
+	for _, c := range sa.Children {
+		d := c.Demand
+		out.Children = append(out.Children, ChildSA{
+			Protects: d.Name, Mode: d.Mode.String(), SPIIn: fmt.Sprintf("%08x", c.In.SPI), SPIOut: fmt.Sprintf("%08x", c.Out.SPI),
+			ReqidIn: d.ReqidIn, ReqidOut: d.ReqidOut, Local: d.Local, Remote: d.Remote,
+			LocalTS: texts(d.Traffic.Local), RemoteTS: texts(d.Traffic.Remote), Suite: c.Suite,
+		})
+	}
+	return out
+}
+
+func texts(list []spd.TrafficSelector) (out []string) {
+	for _, ts := range list {
+		out = append(out, ts.String())
+	}
+	return out
+}

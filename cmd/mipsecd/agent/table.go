@@ -1,0 +1,43 @@
+package agent
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// Table is the status for people, at most 80 columns wide for usual addresses.
+func (s Status) Table() string {
+	var out strings.Builder
+	fmt.Fprintf(&out, "Bindings\n")
+	w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+	for _, b := range s.Bindings {
+		where, since := "?", ""
+		if b.CareOf != nil {
+			where, since = b.CareOf.String(), b.Since.Format(time.TimeOnly)
+			if *b.CareOf == b.HomeAddress {
+				where = "at home"
+			}
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", b.HomeAddress, where, since, b.Peer)
+	}
+	w.Flush()
+	for _, sa := range s.IKESAs {
+		fmt.Fprintf(&out, "IKE_SA with %s, %s, %s %s\n", sa.Peer, sa.State, sa.Suite, role(sa.Initiator))
+		fmt.Fprintf(&out, "  %s - %s  SPIs %s %s\n", sa.Local.Addr(), sa.Remote.Addr(), sa.SPIi, sa.SPIr)
+		w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
+		for _, c := range sa.Children {
+			fmt.Fprintf(w, "  %s\t%s\t%s - %s\tin %s\tout %s\n", c.Protects, c.Mode, c.Local, c.Remote, c.SPIIn, c.SPIOut)
+		}
+		w.Flush()
+	}
+	return out.String()
+}
+
+func role(initiator bool) string {
+	if initiator {
+		return "(initiator)"
+	}
+	return "(responder)"
+}

@@ -1,0 +1,171 @@
+package demo
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"sync"
+	"time"
+
+	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/configs"
+	"mipsecd/internal/secret"
+	"mipsecd/internal/vnet"
+	"mipsecd/mobility"
+)
+
+// The addresses of the story, from the documentation prefix (RFC 3849).
+var (
+	homeAddress   = netip.MustParseAddr("2001:db8:1::100")
+	homeAgent     = netip.MustParseAddr("2001:db8:1::1")
+	careOf1       = netip.MustParseAddr("2001:db8:f1::100")
+	careOf2       = netip.MustParseAddr("2001:db8:f2::100")
+	careOfThief   = netip.MustParseAddr("2001:db8:f2::666")
+	correspondent = netip.MustParseAddr("2001:db8:c::1")
+)
+
+// The two configurations, as they would stand in files.
+const (
+	nodeConfig = `
+role = "mobile-node"
+identity = "mn1@example.org"
+policies = "mipsecd"
+
+[home-agent]
+identity = "ha.example.org"
+address = "2001:db8:1::1"
+home-address = "2001:db8:1::100"
+secret-file = "mn1.psk"
+protect = ["binding", "payload"]
+k-bit = true
+`
+	agentConfig = `
+role = "home-agent"
+identity = "ha.example.org"
+address = "2001:db8:1::1"
+policies = "mipsecd"
+protect = ["binding", "payload"]
+k-bit = true
+
+[[mobile-node]]
+identity = "mn1@example.org"
+home-address = "2001:db8:1::100"
+secret-file = "mn1.psk"
+
+[[mobile-node]]
+identity = "mn2@example.org"
+home-address = "2001:db8:1::200"
+secret-file = "mn2.psk"
+`
+	// The thief is mn2, and says that mn1's home address is its own.
+	thiefConfig = `
+role = "mobile-node"
+identity = "mn2@example.org"
+policies = "mipsecd"
+
+[home-agent]
+identity = "ha.example.org"
+address = "2001:db8:1::1"
+home-address = "2001:db8:1::100"
+secret-file = "mn2.psk"
+`
+)
+
+// world is a mobile node, its home agent and a correspondent on four links.
+type world struct {
+	timeline                 *timeline
+	network                  *vnet.Network
+	home, foreign1, foreign2 *vnet.Link
+	mn                       *mobileDaemon
+	ha                       *agentDaemon
+	cn                       *pinger
+	thief                    *mobileDaemon
+	mnAgent, haAgent         *agent.Agent
+	trace                    *agent.Trace
+	running                  sync.WaitGroup
+}
+
+// newWorld builds everything, with the mobile node at home.
+func newWorld(t *timeline, trace *agent.Trace) (*world, error) {
+	n := vnet.New(1)
+	w := &world{
+		timeline: t, network: n, trace: trace,
+		home:     n.AddLink("home", netip.MustParsePrefix("2001:db8:1::/64")),
+		foreign1: n.AddLink("foreign1", netip.MustParsePrefix("2001:db8:f1::/64")),
+		foreign2: n.AddLink("foreign2", netip.MustParsePrefix("2001:db8:f2::/64")),
+	}
+	away := n.AddLink("correspondent", netip.MustParsePrefix("2001:db8:c::/64"))
+
+	mobile := func(name string, seed uint64) *mobileDaemon {
+		d := &mobileDaemon{
+			host: newHost(n, name, seed), timeline: t, home: homeAddress, homeAgent: homeAgent,
+			acks: make(chan mobility.BindingAck, 16),
+		}
+		d.receive = d.received
+		return d
+	}
+	w.mn, w.thief = mobile("mn", 1), mobile("mn2", 4)
+	w.ha = &agentDaemon{host: newHost(n, "ha", 2), timeline: t, address: homeAgent, link: w.home}
+	w.ha.receive = w.ha.received
+	w.cn = &pinger{host: newHost(n, "cn", 3), from: correspondent, to: homeAddress, replies: make(chan uint16, 16)}
+	w.cn.receive = w.cn.received
+	for _, h := range []*host{w.mn.host, w.ha.host, w.cn.host} {
+		h.refused = func(err error) { t.add(h.name, "refused: %v", err) }
+	}
+	w.mn.setLocal(homeAddress, careOf1, careOf2)
+	w.thief.setLocal(homeAddress, careOfThief)
+	w.ha.setLocal(homeAgent)
+	w.cn.setLocal(correspondent)
+	for _, at := range []struct {
+		node *vnet.Node
+		link *vnet.Link
+		addr netip.Addr
+	}{{w.mn.node, w.home, homeAddress}, {w.ha.node, w.home, homeAgent}, {w.cn.node, away, correspondent},
+		{w.thief.node, w.foreign2, careOfThief}} {
+		if err := at.node.Attach(at.link, at.addr); err != nil {
+			return nil, err
+		}
+	}
+	return w, nil
+}
+
+// start runs an agent on a host until ctx ends.
+func (w *world) start(ctx context.Context, h *host, config string) (*agent.Agent, error) {
+	cfg, err := configs.Parse(h.name+".toml", []byte(config), demoSecret)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := agent.FromConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	opt.Engine.Rand, opt.Engine.Trace = rand.Reader, true
+	opt.Backend = h.kernel.Open()
+	opt.Conn = h.node.ListenUDP(500)
+	print := w.timeline.watch(h.name)
+	opt.Watch = func(now time.Time, what any) {
+		print(now, what)
+		w.trace.Watch(now, what)
+	}
+	a := agent.New(opt)
+	events := h.kernel.Open()
+	w.running.Go(func() { w.timeline.watchKernel(h.name, events.Events()) })
+	w.running.Go(func() { h.tick(ctx) })
+	w.running.Go(func() {
+		defer events.Close()
+		defer opt.Backend.Close()
+		if err := a.Run(ctx); err != nil {
+			w.timeline.add(h.name, "the agent ends: %v", err)
+		}
+	})
+	return a, nil
+}
+
+// demoSecret stands for the files with the pre-shared keys.
+func demoSecret(path string) (secret.Bytes, error) { return secret.Bytes("a secret of " + path), nil }
+
+// move takes the mobile node from one link to another.
+func (w *world) move(from, to *vnet.Link, addr netip.Addr) error {
+	w.mn.node.Detach(from)
+	return w.mn.node.Attach(to, addr)
+}

@@ -1,0 +1,43 @@
+// Command mipsecd keys the IPsec of Mobile IPv6, on a mobile node or on its home agent, and keeps it alive while the
+// mobile node moves.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "mipsecd: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+const defaultConfig = "/etc/mipsecd/mipsecd.toml"
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mipsecd",
+		Short: "keys and keeps alive the IPsec of Mobile IPv6",
+		Long: "mipsecd runs on a mobile node and on its home agent, beside their mobility daemon: it hears the kernel's\n" +
+			"calls for SAs, runs IKEv2 from the care-of address for SAs on the home address (RFC 4877), and moves\n" +
+			"what is established when the mobile node moves.",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand())
+	return root
+}
+
+// configFlag adds -c FILE.
+func configFlag(c *cobra.Command, path *string) {
+	c.Flags().StringVarP(path, "config", "c", defaultConfig, "configuration `file`")
+}

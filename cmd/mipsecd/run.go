@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/configs"
+	"mipsecd/ikev2"
+	"mipsecd/internal/addrs"
+	"mipsecd/internal/udp"
+)
+
+func runCommand() *cobra.Command {
+	var path string
+	c := &cobra.Command{
+		Use:     "run",
+		Short:   "run the agent in the foreground",
+		Example: "  mipsecd run -c /etc/mipsecd/mipsecd.toml",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := configs.Load(path)
+			if err != nil {
+				return err
+			}
+			return run(c.Context(), cfg)
+		},
+	}
+	configFlag(c, &path)
+	return c
+}
+
+// run opens kernel and network, and runs the agent on them until ctx ends.
+func run(ctx context.Context, cfg *configs.Config) error {
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	opt, err := agent.FromConfig(cfg)
+	if err != nil {
+		return err
+	}
+	opt.Engine.Rand = rand.Reader
+	watchers := []func(time.Time, any){agent.Log(log)}
+	if cfg.TraceFile != "" {
+		trace, file, err := openTrace(cfg.TraceFile)
+		if err != nil {
+			return err
+		}
+		defer file.Close()
+		opt.Engine.Trace = true
+		watchers = append(watchers, trace.Watch)
+	}
+	opt.Watch = func(now time.Time, what any) {
+		for _, w := range watchers {
+			w(now, what)
+		}
+	}
+
+	kernel, err := openKernel(cfg.Kernel)
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
+	if opt.Conn, err = udp.Listen(ikev2.Port, udp.Options{}); err != nil {
+		return err
+	}
+	watcher, err := addrs.Watch()
+	if err != nil {
+		return fmt.Errorf("watching addresses: %w", err)
+	}
+	defer watcher.Close()
+	opt.Addresses = usable(ctx, watcher, cfg.Interfaces)
+
+	a := agent.New(opt)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	go func() {
+		if err := a.Control(ctx, cfg.ControlSocket); err != nil {
+			stop(err)
+		}
+	}()
+	log.Info("mipsecd is running", "role", cfg.Role.String(), "kernel", kernel.name, "control", cfg.ControlSocket)
+	if err := a.Run(ctx); err != nil {
+		return err
+	}
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// openTrace begins a trace that only its owner may read: it holds identities and traffic selectors in clear.
+func openTrace(path string) (*agent.Trace, *os.File, error) {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, nil, err
+	}
+	t, err := agent.NewTrace(f)
+	return t, f, err
+}
+
+// usable delivers the addresses that IKE can be spoken from.
+func usable(ctx context.Context, w *addrs.Watcher, interfaces []string) <-chan []netip.Addr {
+	out := make(chan []netip.Addr)
+	go func() {
+		for change := range w.Changes() {
+			var list []netip.Addr
+			for _, a := range change.Addresses {
+				if !a.Tentative && !a.Deprecated && allowed(interfaces, a.Interface) {
+					list = append(list, a.Addr)
+				}
+			}
+			select {
+			case out <- list:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+func allowed(interfaces []string, name string) bool {
+	for _, i := range interfaces {
+		if i == name {
+			return true
+		}
+	}
+	return len(interfaces) == 0
+}

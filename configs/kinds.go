@@ -1,0 +1,99 @@
+package configs
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"unicode"
+
+	"mipsecd/ikev2"
+	"mipsecd/ikev2/suite"
+	"mipsecd/migrate"
+	"mipsecd/spd"
+)
+
+// The kinds of values that keys take.
+var (
+	roles     = oneOf([]word[Role]{{"mobile-node", MobileNode}, {"home-agent", HomeAgent}})
+	kernels   = oneOf([]word[Kernel]{{"auto", Auto}, {"xfrm", XFRM}, {"pfkey", PFKey}})
+	policies  = oneOf([]word[bool]{{"external", false}, {"mipsecd", true}})
+	levels    = oneOf([]word[spd.Level]{{"unique", spd.Unique}, {"require", spd.Require}, {"use", spd.Use}})
+	logLevels = oneOf([]word[slog.Level]{
+		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
+	})
+	keying = parsed(`"ikev2"`, parseKeying)
+
+	boolean  = judged("true or false", func(v bool) (bool, bool) { return v, true })
+	lifetime = orNever(duration("10s", "720h"))
+	reqid    = integer[uint32](1, 1<<32-1)
+
+	label      = judged("a text in one line", printable)
+	path       = judged("the path of a file", printable)
+	interfaces = listOf(`a list of interface names such as ["eth0"]`, label)
+
+	identity = parsed("an IP address, user@host, a host name or keyid:TEXT", ikev2.ParseIdentity)
+	address  = judged(`a global unicast IPv6 address such as "2001:db8::1"`, parseAddress)
+	protect  = parseProtect(listOf(`a list such as ["binding", "home-test"]`, parsed(`a text such as "binding"`, migrate.ParseProtection)))
+	ike      = listOf(`a list of proposals such as ["aes128gcm16-prfsha256-x25519"]`, parsed("a proposal", suite.ParseIKE))
+	esp      = listOf(`a list of proposals such as ["aes128gcm16"]`, parsed("a proposal", suite.ParseESP))
+
+	subtable = judged("a table", func(v map[string]any) (map[string]any, bool) { return v, true })
+	tables   = kind[[]map[string]any]{someTables, parseTables}
+)
+
+const someTables = "a table in [ ], or several in [[ ]]"
+
+func parseKeying(s string) (string, error) {
+	switch s {
+	case "ikev2":
+		return s, nil
+	case "kink":
+		return "", errors.New(`KINK is not supported yet; want "ikev2"`)
+	}
+	return "", fault(s, `"ikev2"`)
+}
+
+func printable(s string) (string, bool) {
+	return s, s != "" && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// parseAddress takes what a home link can have: "global unicast" leaves out loopback, link-local and multicast, but not
+// unique local addresses.
+func parseAddress(s string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(s)
+	return a, err == nil && a.Is6() && !a.Is4In6() && a.Zone() == "" && a.IsGlobalUnicast()
+}
+
+// parseProtect holds that the binding is protected whatever else is (RFC 4877 section 4.1).
+func parseProtect(list kind[[]migrate.Protection]) kind[[]migrate.Protection] {
+	return kind[[]migrate.Protection]{list.want, func(v any) ([]migrate.Protection, error) {
+		protections, err := list.read(v)
+		if err == nil && !slices.Contains(protections, migrate.ProtectBinding) {
+			err = fmt.Errorf("got a list without %q; want it added, as the binding is always protected", migrate.ProtectBinding)
+		}
+		return protections, err
+	}}
+}
+
+// parseTables takes one table, or an array of tables in either notation.
+func parseTables(v any) ([]map[string]any, error) {
+	switch v := v.(type) {
+	case map[string]any:
+		return []map[string]any{v}, nil
+	case []map[string]any:
+		return v, nil
+	case []any: // of inline tables
+		list := make([]map[string]any, len(v))
+		for i := range v {
+			var ok bool
+			if list[i], ok = v[i].(map[string]any); !ok {
+				return nil, fault(v[i], someTables)
+			}
+		}
+		return list, nil
+	}
+	return nil, fault(v, someTables)
+}

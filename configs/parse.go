@@ -1,0 +1,181 @@
+package configs
+
+import (
+	"errors"
+	"math"
+	"net/netip"
+
+	"github.com/BurntSushi/toml"
+
+	"mipsecd/ikev2"
+	"mipsecd/ikev2/suite"
+	"mipsecd/internal/secret"
+	"mipsecd/migrate"
+	"mipsecd/spd"
+)
+
+// Parse reads a configuration from the contents of the file that has this name. readSecret is called for the path of
+// each pre-shared key. The error joins an *Error for each thing that is wrong.
+func Parse(name string, data []byte, readSecret func(path string) (secret.Bytes, error)) (*Config, error) {
+	r := &reader{file: name, readSecret: readSecret}
+	var values map[string]any
+	if _, err := toml.Decode(string(data), &values); err != nil {
+		at := &place{line: 1}
+		if syntax, ok := errors.AsType[toml.ParseError](err); ok {
+			at.line = max(1, syntax.Position.Line)
+			err = errors.New(syntax.Message)
+		}
+		r.report(at, "", "%v", err)
+		return nil, r.err()
+	}
+	c := r.document(table{values: values, at: findPlaces(string(data))})
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// document reads the whole file. What the Config has for a key that was reported does not matter.
+func (r *reader) document(t table) *Config {
+	var d document
+	r.role, _ = roles.read(t.values["role"])
+	setDefaults(d.fields())
+	r.fill(t, d.fields())
+	if _, given := t.values["esp"]; !given {
+		d.esp = DefaultESP(d.Kernel)
+	}
+	setDefaults(timingFields(&d.Timing))
+	r.fill(table{"timing", d.timing, t.at.key("timing")}, timingFields(&d.Timing))
+	d.ControlSocket, d.TraceFile = r.path(d.ControlSocket), r.path(d.TraceFile)
+
+	u := &used{names: map[string]int{}, identities: map[ikev2.Identity]int{}, homes: map[netip.Addr]int{}}
+	r.peers(&d, u, table{name: "home-agent", at: t.at.key("home-agent")}, d.homeAgents, MobileNode)
+	r.peers(&d, u, table{name: "mobile-node", at: t.at.key("mobile-node")}, d.mobileNodes, HomeAgent)
+	r.checkKernel(&d, t)
+
+	d.IKE = d.ike
+	if len(d.Peers) > 0 {
+		d.IKE = accepted(d.Peers)
+	}
+	return &d.Config
+}
+
+// used has the lines of what only one peer can have.
+type used struct {
+	names      map[string]int
+	identities map[ikev2.Identity]int
+	homes      map[netip.Addr]int
+}
+
+// peers reads the tables of peers as a host of this role has them.
+func (r *reader) peers(d *document, u *used, all table, tables []map[string]any, role Role) {
+	if r.role != 0 && r.role != role {
+		return
+	}
+	for i, values := range tables {
+		t := table{all.name, values, all.at.item(i)}
+		p := peer{settings: d.settings}
+		r.fill(t, p.fields(role))
+		if role == HomeAgent {
+			p.address = d.Address
+		}
+		name := r.name(d, u, t, &p)
+		r.homes(d, u, t, &p, name)
+		d.Peers = append(d.Peers, &ikev2.Peer{
+			Name: name, LocalID: d.Identity, RemoteID: p.identity, PSK: r.secret(t, &p), IKE: p.ike, ESP: p.esp,
+			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness,
+		})
+	}
+}
+
+// name checks who a peer is, and returns what it is called.
+func (r *reader) name(d *document, u *used, t table, p *peer) string {
+	if p.identity != (ikev2.Identity{}) {
+		if p.identity == d.Identity {
+			r.report(t.at.key("identity"), t.key("identity"), "got %s, which is this host's own; want the peer's", p.identity)
+		}
+		if !once(r, u.identities, p.identity, p.identity.String(), t, "identity") {
+			return p.name
+		}
+		if p.name == "" {
+			p.name = p.identity.String()
+		}
+	}
+	if p.name != "" {
+		once(r, u.names, p.name, p.name, t, "name")
+	}
+	return p.name
+}
+
+// homes adds the home addresses of a peer.
+func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
+	for _, a := range p.homeAddresses {
+		if a == p.address {
+			r.report(t.at.key("home-address"), t.key("home-address"),
+				"got %s, which is the home agent's own; want the mobile node's", a)
+		}
+		once(r, u.homes, a, a.String(), t, "home-address")
+		d.Homes = append(d.Homes, migrate.Home{
+			Protected: migrate.Protected{
+				HomeAddress: a, HomeAgent: p.address, What: p.protect, Level: d.level,
+				Reqid: d.reqidBase + uint32(len(d.Homes))*migrate.ReqidsPerHome,
+			},
+			Peer: name, KeyMobility: p.keyMobility,
+		})
+	}
+}
+
+// once reports a value that another peer has already.
+func once[T comparable](r *reader, lines map[T]int, v T, shown string, t table, key string) bool {
+	at := t.at.key(key)
+	if line, taken := lines[v]; taken {
+		r.report(at, t.key(key), "got %s, which line %d has already; want each only once", shown, line)
+		return false
+	}
+	lines[v] = at.line
+	return true
+}
+
+func (r *reader) secret(t table, p *peer) secret.Bytes {
+	if p.secretFile == "" {
+		return nil
+	}
+	key, err := r.readSecret(r.path(p.secretFile))
+	if err != nil {
+		r.report(t.at.key("secret-file"), t.key("secret-file"), "%v", err)
+	}
+	return key
+}
+
+// maxReqidPFKey is the highest reqid that Linux lets PF_KEY choose (IPSEC_MANUAL_REQID_MAX).
+const maxReqidPFKey = 0x3fff
+
+// checkKernel holds that the kernel can be given mipsecd's own policies.
+func (r *reader) checkKernel(d *document, t table) {
+	most := uint64(math.MaxUint32)
+	if d.OwnPolicies && d.Kernel == PFKey {
+		most = maxReqidPFKey
+		if d.level != spd.Unique {
+			r.report(t.at.key("level"), "level", `got %q; want "unique", as PF_KEY ties no other policy to its SAs`, d.level)
+		}
+	}
+	reqids := uint64(len(d.Homes)) * migrate.ReqidsPerHome
+	if base := uint64(d.reqidBase); base+reqids > most+1 {
+		r.report(t.at.key("reqid-base"), "reqid-base",
+			"got %d, from where %d home addresses go beyond %d, the highest reqid; want less", base, len(d.Homes), most)
+	}
+}
+
+// accepted are the proposals of all peers, each once.
+func accepted(peers []*ikev2.Peer) (all []suite.Proposal) {
+	seen := map[string]bool{}
+	for _, p := range peers {
+		for _, proposal := range p.IKE {
+			if s := proposal.String(); !seen[s] {
+				seen[s] = true
+				all = append(all, proposal)
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,155 @@
+package configs
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"mipsecd/ikev2"
+	"mipsecd/ikev2/suite"
+	"mipsecd/migrate"
+	"mipsecd/spd"
+)
+
+// Keys lists all keys of the configuration, table by table.
+func Keys() (all []Key) {
+	list := func(table string, role Role, fields []field) {
+		for _, f := range fields {
+			f.Name = table + f.Name
+			f.Role = max(f.Role, role)
+			all = append(all, f.Key)
+		}
+	}
+	list("", 0, new(document).fields())
+	list("timing.", 0, timingFields(new(ikev2.Timing)))
+	list("home-agent.", MobileNode, new(peer).fields(MobileNode))
+	list("mobile-node.", HomeAgent, new(peer).fields(HomeAgent))
+	return all
+}
+
+// document is the top of a file.
+type document struct {
+	Config
+	settings
+	keying                  string
+	level                   spd.Level
+	reqidBase               uint32
+	timing                  map[string]any
+	homeAgents, mobileNodes []map[string]any
+}
+
+func (d *document) fields() []field {
+	return slices.Concat([]field{
+		bind(&d.Role, roles, Key{Name: "role", Required: true, Meaning: "the part that this host plays"}),
+		bind(&d.Identity, identity, Key{Name: "identity", Required: true, Meaning: "who this host proves to be"}),
+		bind(&d.Address, address, Key{Name: "address", Role: HomeAgent, Required: true, Meaning: "its own address"}),
+		bind(&d.Interfaces, interfaces, Key{Name: "interfaces", Role: MobileNode,
+			Meaning: "the interfaces whose addresses may be care-of addresses; without it all"}),
+		bind(&d.OwnPolicies, policies, Key{Name: "policies", Default: `"external"`,
+			Meaning: `who installs and moves the security policies: the mobility daemon ("external") or mipsecd`}),
+		bind(&d.level, levels, Key{Name: "level", Default: `"unique"`,
+			Meaning: "how strongly mipsecd's policies want SAs: each its own, any, or none if there is none"}),
+		bind(&d.reqidBase, reqid, Key{Name: "reqid-base", Default: "1000",
+			Meaning: fmt.Sprintf("the first reqid of mipsecd's policies; each home address takes %d", migrate.ReqidsPerHome)}),
+		bind(&d.Kernel, kernels, Key{Name: "kernel", Default: `"auto"`,
+			Meaning: "the interface to the kernel's IPsec; auto is xfrm where the system has it, and pfkey elsewhere"}),
+		bind(&d.keying, keying, Key{Name: "keying", Default: `"ikev2"`, Meaning: "the key exchange protocol"}),
+	}, d.settings.fields(), []field{
+		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
+		bind(&d.ControlSocket, path, Key{Name: "control-socket", Default: `"` + DefaultControlSocket + `"`,
+			Meaning: "where the running agent is asked and told"}),
+		bind(&d.LogLevel, logLevels, Key{Name: "log-level", Default: `"info"`, Meaning: "what is logged: this and worse"}),
+		bind(&d.TraceFile, path, Key{Name: "trace-file",
+			Meaning: "gets the messages of the key exchanges in clear, without keys"}),
+		bind(&d.Shards, integer[int](0, 256), Key{Name: "shards", Default: "0",
+			Meaning: "how many engines share the work; 0 is one for each processor"}),
+		bind(&d.homeAgents, tables, Key{Name: "home-agent", Role: MobileNode, Required: true,
+			Meaning: "the home agents of this mobile node"}),
+		bind(&d.mobileNodes, tables, Key{Name: "mobile-node", Role: HomeAgent,
+			Meaning: "the mobile nodes of this home agent"}),
+	})
+}
+
+// settings are what a peer may have for itself, and otherwise has from the top of the file.
+type settings struct {
+	keyMobility                          bool
+	protect                              []migrate.Protection
+	ike, esp                             []suite.Proposal
+	ikeLifetime, childLifetime, liveness time.Duration
+}
+
+func (s *settings) fields() []field {
+	return []field{
+		bind(&s.keyMobility, boolean, Key{Name: "k-bit", Default: "true",
+			Meaning: "the IKE_SA survives movements (K bit of RFC 6275); the same on both ends and for the mobility daemon"}),
+		bind(&s.protect, protect, Key{Name: "protect", Default: `["binding", "prefix", "home-test"]`,
+			Meaning: "what mipsecd's policies protect; the same on both ends"}),
+		bind(&s.ike, ike, Key{Name: "ike", Default: proposals(suite.DefaultIKE()),
+			Meaning: "the proposals for an IKE_SA, the preferred ones first"}),
+		bind(&s.esp, esp, Key{Name: "esp", Default: proposals(DefaultESP(Auto)),
+			Meaning: "the proposals for a Child SA, the preferred ones first; with pfkey the default is " +
+				proposals(DefaultESP(PFKey))}),
+		bind(&s.ikeLifetime, lifetime, Key{Name: "ike-lifetime", Default: `"8h"`, Meaning: "when an IKE_SA is rekeyed"}),
+		bind(&s.childLifetime, lifetime, Key{Name: "child-lifetime", Default: `"1h"`,
+			Meaning: "when a Child SA ends, rekeyed before"}),
+		bind(&s.liveness, orNever(duration("1s", "24h")), Key{Name: "liveness", Default: `"30s"`,
+			Meaning: "how long a peer may be silent before it is asked whether it is alive"}),
+	}
+}
+
+// proposals is a default in TOML.
+func proposals(list []suite.Proposal) string {
+	quoted := make([]string, len(list))
+	for i, p := range list {
+		quoted[i] = fmt.Sprintf("%q", p)
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// timingFields have the defaults of ikev2.DefaultTiming.
+func timingFields(t *ikev2.Timing) []field {
+	d := ikev2.DefaultTiming
+	quoted := func(d time.Duration) string { return fmt.Sprintf("%q", d) }
+	return []field{
+		bind(&t.Retransmit, duration("50ms", "1m"), Key{Name: "retransmit", Default: quoted(d.Retransmit),
+			Meaning: "the wait before a request is sent again; it doubles with each time"}),
+		bind(&t.Tries, integer[int](1, 12), Key{Name: "tries", Default: fmt.Sprint(d.Tries),
+			Meaning: "how often a request is sent in all"}),
+		bind(&t.HalfOpen, duration("1s", "10m"), Key{Name: "half-open", Default: quoted(d.HalfOpen),
+			Meaning: "how long a responder waits for the peer to prove who it is"}),
+	}
+}
+
+// peer is a table home-agent of a mobile node or mobile-node of a home agent.
+type peer struct {
+	identity      ikev2.Identity
+	name          string
+	address       netip.Addr // of a home agent
+	homeAddresses []netip.Addr
+	secretFile    string
+	settings
+}
+
+// fields are the keys in a configuration of this role.
+func (p *peer) fields(role Role) []field {
+	list := []field{
+		bind(&p.identity, identity, Key{Name: "identity", Required: true, Meaning: "who the peer proves to be"}),
+		bind(&p.name, label, Key{Name: "name", Meaning: "what it is called in logs and commands; without it, its identity"}),
+	}
+	if role == MobileNode {
+		list = append(list, bind(&p.address, address, Key{Name: "address", Required: true, Meaning: "the home agent's address"}))
+	}
+	list = append(list,
+		bind(&p.homeAddresses, oneOrMore(address), Key{Name: "home-address", Required: true,
+			Meaning: "the mobile node's home address, or several"}),
+		bind(&p.secretFile, path, Key{Name: "secret-file", Required: true,
+			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets; mode 600", minSecret, maxSecret)}),
+	)
+	for _, f := range p.settings.fields() {
+		f.Default, f.Meaning = "", f.Name+" for this peer; without it as at the top"
+		list = append(list, f)
+	}
+	return list
+}
