@@ -113,6 +113,7 @@ func TestCoresArePure(t *testing.T) {
 			path, _ := strconv.Unquote(imp.Path.Value)
 			forbidden, listed := impure[path]
 			switch {
+			case path == "sync" && s.pkg == "ikev2/suite": // primes are computed once, when they are first wanted
 			case listed && forbidden == nil:
 				t.Errorf("%s: a pure room imports %s", fset.Position(imp.Pos()), path)
 			case listed:

@@ -17,6 +17,7 @@ import (
 	"mipsecd/ikev2"
 	"mipsecd/internal/addrs"
 	"mipsecd/internal/udp"
+	"mipsecd/spd"
 )
 
 func runCommand() *cobra.Command {
@@ -41,6 +42,14 @@ func runCommand() *cobra.Command {
 // run opens kernel and network, and runs the agent on them until ctx ends.
 func run(ctx context.Context, cfg *configs.Config) error {
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: cfg.LogLevel}))
+	kernel, err := openKernel(cfg.Kernel)
+	if err != nil {
+		return err
+	}
+	defer kernel.Close()
+	if err := onlySupported(kernel.backend, cfg.Peers); err != nil {
+		return err
+	}
 	opt, err := agent.FromConfig(cfg)
 	if err != nil {
 		return err
@@ -62,11 +71,6 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		}
 	}
 
-	kernel, err := openKernel(cfg.Kernel)
-	if err != nil {
-		return err
-	}
-	defer kernel.Close()
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
 	if opt.Conn, err = udp.Listen(ikev2.Port, udp.Options{}); err != nil {
 		return err
@@ -92,6 +96,29 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	}
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
+	}
+	return nil
+}
+
+// onlySupported takes out of the ESP proposals what the kernel cannot do.
+func onlySupported(kernel spd.Backend, peers []*ikev2.Peer) error {
+	k, ok := kernel.(interface {
+		Supports(spd.Encr, spd.Integ) bool
+	})
+	if !ok {
+		return nil
+	}
+	for _, p := range peers {
+		wanted := p.ESP
+		p.ESP = nil
+		for _, proposal := range wanted {
+			if restricted, ok := proposal.Restrict(k.Supports); ok {
+				p.ESP = append(p.ESP, restricted)
+			}
+		}
+		if len(p.ESP) == 0 {
+			return fmt.Errorf("peer %s: the kernel can do none of the ESP proposals %v; aes128-sha1 or aes128-sha512 would do", p.Name, wanted)
+		}
 	}
 	return nil
 }

@@ -68,6 +68,25 @@ func (p Proposal) ChooseESP(other Proposal) (ESPSuite, bool) {
 	return ESPSuite{encr, integ, group, esn}, okEncr && okInteg && okGroup && okESN
 }
 
+// Restrict leaves the ciphers that can be used with at least one of the integrity algorithms, and the integrity
+// algorithms that can be used with at least one of those. Not ok when none is left.
+func (p Proposal) Restrict(usable func(spd.Encr, spd.Integ) bool) (Proposal, bool) {
+	left := p
+	left.Encr, left.Integ = nil, nil
+	for _, e := range p.Encr {
+		for _, i := range orZero(p.Integ) {
+			if !usable(e.ID, i) {
+				continue
+			}
+			add(&left.Encr, e)
+			if i != spd.IntegNone {
+				add(&left.Integ, i)
+			}
+		}
+	}
+	return left, len(left.Encr) > 0
+}
+
 // choose is the first of ours that is among theirs.
 func choose[T comparable](ours, theirs []T) (T, bool) {
 	i := slices.IndexFunc(ours, func(v T) bool { return slices.Contains(theirs, v) })

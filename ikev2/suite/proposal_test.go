@@ -254,3 +254,30 @@ func TestStringsOfUnknownAlgorithms(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 }
+
+func TestRestrictLeavesWhatCanBeUsed(t *testing.T) {
+	noAEADNorSHA256 := func(e spd.Encr, i spd.Integ) bool { return !IsAEAD(e) && i != spd.IntegSHA256_128 }
+	for _, c := range []struct{ in, out string }{
+		{"aes128-aes256-sha256-sha1", "aes128-aes256-sha1"},
+		{"aes128-sha1-modp2048-esn-noesn", "aes128-sha1-modp2048-esn-noesn"},
+		{"aes128-sha256", ""},
+		{"aes128gcm16", ""},
+	} {
+		p, err := ParseESP(c.in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left, ok := p.Restrict(noAEADNorSHA256)
+		if ok != (c.out != "") || ok && left.String() != c.out {
+			t.Errorf("%s: left %q, %v; want %q", c.in, left, ok, c.out)
+		}
+	}
+	gcm, err := ParseESP("aes128gcm16-aes256gcm16")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := func(spd.Encr, spd.Integ) bool { return true }
+	if left, ok := gcm.Restrict(all); !ok || left.String() != gcm.String() || left.Integ != nil {
+		t.Errorf("AEAD: left %q with %v", left, left.Integ)
+	}
+}

@@ -27,7 +27,7 @@ func Run(ctx context.Context, out io.Writer, trace io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("trace: %w", err)
 	}
-	t := &timeline{out: out, start: time.Now()}
+	t := newTimeline(out)
 	w, err := newWorld(t, record)
 	if err != nil {
 		return err
@@ -55,6 +55,7 @@ func Run(ctx context.Context, out io.Writer, trace io.Writer) error {
 		}
 	}
 	t.chapter("What stands at the end")
+	t.end()
 	if err := w.tables(out); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 
@@ -16,7 +17,26 @@ type timeline struct {
 	mu    sync.Mutex
 	out   io.Writer
 	start time.Time
-	ike   int // IKE messages sent
+	short *strings.Replacer // addresses by their names
+	ike   int               // IKE messages sent
+	ended bool
+}
+
+// newTimeline begins with the cast.
+func newTimeline(out io.Writer) *timeline {
+	var pairs []string
+	for _, n := range names {
+		fmt.Fprintf(out, "%-5s %-18s %s\n", n.name, n.addr, n.what)
+		pairs = append(pairs, spd.Host(n.addr).String(), n.name, n.addr.String(), n.name)
+	}
+	return &timeline{out: out, start: time.Now(), short: strings.NewReplacer(append(pairs, "::/0", "any")...)}
+}
+
+// end closes the timeline: what the agents say as they end is no part of the story.
+func (t *timeline) end() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
 }
 
 func (t *timeline) chapter(format string, args ...any) {
@@ -28,7 +48,10 @@ func (t *timeline) chapter(format string, args ...any) {
 func (t *timeline) add(who, format string, args ...any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	fmt.Fprintf(t.out, "%8.1f ms  %-3s %s\n", float64(time.Since(t.start).Microseconds())/1000, who, fmt.Sprintf(format, args...))
+	if !t.ended {
+		text := t.short.Replace(fmt.Sprintf(format, args...))
+		fmt.Fprintf(t.out, "%7.1f ms  %-3s  %s\n", float64(time.Since(t.start).Microseconds())/1000, who, text)
+	}
 }
 
 // sent is the number of IKE messages so far.
@@ -47,7 +70,7 @@ func (t *timeline) watch(who string) func(time.Time, any) {
 				t.mu.Lock()
 				t.ike++
 				t.mu.Unlock()
-				t.add(who, "%-70s %s > %s", x.Summary, x.Local.Addr(), x.Remote.Addr())
+				t.add(who, "%s > %s: %s", x.Local.Addr(), x.Remote.Addr(), x.Summary)
 			}
 		case ikev2.Dropped:
 			t.add(who, "refused: %v", x.Err)

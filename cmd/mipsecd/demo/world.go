@@ -9,12 +9,13 @@ import (
 
 	"mipsecd/cmd/mipsecd/agent"
 	"mipsecd/configs"
+	"mipsecd/ikev2"
 	"mipsecd/internal/secret"
 	"mipsecd/internal/vnet"
 	"mipsecd/mobility"
 )
 
-// The addresses of the story, from the documentation prefix (RFC 3849).
+// The addresses of the story, from the documentation prefix (RFC 3849), and what the timeline calls them.
 var (
 	homeAddress   = netip.MustParseAddr("2001:db8:1::100")
 	homeAgent     = netip.MustParseAddr("2001:db8:1::1")
@@ -22,6 +23,18 @@ var (
 	careOf2       = netip.MustParseAddr("2001:db8:f2::100")
 	careOfThief   = netip.MustParseAddr("2001:db8:f2::666")
 	correspondent = netip.MustParseAddr("2001:db8:c::1")
+
+	names = []struct {
+		name, what string
+		addr       netip.Addr
+	}{
+		{"HoA", "the home address of the mobile node (mn)", homeAddress},
+		{"HA", "the home agent (ha)", homeAgent},
+		{"CoA1", "its care-of address on foreign link 1", careOf1},
+		{"CoA2", "its care-of address on foreign link 2", careOf2},
+		{"CoA3", "the care-of address of another mobile node (mn2)", careOfThief},
+		{"CN", "the correspondent (cn)", correspondent},
+	}
 )
 
 // The two configurations, as they would stand in files.
@@ -145,7 +158,9 @@ func (w *world) start(ctx context.Context, h *host, config string) (*agent.Agent
 	print := w.timeline.watch(h.name)
 	opt.Watch = func(now time.Time, what any) {
 		print(now, what)
-		w.trace.Watch(now, what)
+		if m, ok := what.(ikev2.Traced); ok && m.Outbound { // each message once, though both sides see it
+			w.trace.Watch(now, m)
+		}
 	}
 	a := agent.New(opt)
 	events := h.kernel.Open()
