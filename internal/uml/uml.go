@@ -1,0 +1,126 @@
+//go:build linux
+
+// Package uml runs a test on a kernel of its own. Debian's user-mode-linux is a real Linux that runs as an ordinary
+// process and boots within two seconds; it has the ESP, PF_KEY and Mobile IPv6 that the machine's own kernel may lack,
+// and the test is root in it without being root outside.
+//
+// The guest's root is the machine's own file system under an overlay: the test binary, its working directory, /tmp and
+// every installed program are where they are outside, all can be written to, and what is written is gone with the guest.
+package uml
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// envInside is set in the guest, and nowhere else.
+const envInside = "MIPSECD_INSIDE_UML"
+
+// How long a guest may take when the test binary runs without -timeout, how much earlier than the test binary's own
+// deadline the guest is ended so that its output is still reported, and how much earlier than that the test in the
+// guest gives up by itself, with a goroutine dump.
+const (
+	defaultLimit = 10 * time.Minute
+	reportMargin = 5 * time.Second
+	guestMargin  = 10 * time.Second
+)
+
+// Run runs body as root on a kernel of its own: outside it boots a guest that executes this test binary for this test
+// alone; there Run calls body. The guest's subtests are replayed as subtests of t, of the same name, with their output
+// and verdict. The test fails when the kernel is not installed, does not boot, panics, or ends without a verdict.
+//
+// The test must be one that -test.run can name, and Run must be all that it does.
+func Run(t *testing.T, body func(t *testing.T)) {
+	t.Helper()
+	if Inside() {
+		body(t)
+		return
+	}
+	kernel, err := exec.LookPath("linux.uml")
+	if err != nil {
+		t.Fatalf("no kernel to test on: %v. It is in Debian's package user-mode-linux: apt-get install user-mode-linux", err)
+	}
+	deadline, limited := t.Deadline()
+	if !limited {
+		deadline = time.Now().Add(defaultLimit)
+	}
+	deadline = deadline.Add(-reportMargin)
+	inner := time.Until(deadline.Add(-guestMargin)).Round(time.Second)
+	if inner <= 0 {
+		t.Fatalf("too little time left for a guest: raise -timeout")
+	}
+	ctx, cancel := context.WithDeadline(t.Context(), deadline)
+	defer cancel()
+
+	console, err := boot(ctx, kernel, t.TempDir(), guestCommand(t, inner))
+	log, parseErr := parseLog(console, t.Name())
+	if parseErr != nil {
+		t.Fatalf("the guest gave no verdict on %s: %v; %v\n%s", t.Name(), parseErr, err, printable(console))
+	}
+	log.replay(t)
+	if err != nil && log.verdict != "FAIL" {
+		t.Errorf("the guest: %v\n%s", err, printable(console))
+	}
+}
+
+// Inside reports whether this process runs in a guest.
+func Inside() bool { return os.Getenv(envInside) != "" }
+
+// Sh runs a shell command line, made as by fmt.Sprintf, and returns what it prints, without the last line break. When
+// the command fails, so does the test, with that output.
+func Sh(t testing.TB, format string, args ...any) string {
+	t.Helper()
+	line := fmt.Sprintf(format, args...)
+	out, err := exec.Command("/bin/sh", "-c", line).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s: %v\n%s", line, err, out)
+	}
+	return strings.TrimSuffix(string(out), "\n")
+}
+
+// guestCommand is the command line that runs the test t alone, in the form that parseLog reads.
+func guestCommand(t *testing.T, limit time.Duration) []string {
+	t.Helper()
+	command := []string{binary(t), "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
+		"-test.run=" + narrow(flagValue("test.run"), t.Name()),
+		"-test.timeout=" + limit.String(),
+		"-test.short=" + flagValue("test.short")}
+	if skip := flagValue("test.skip"); skip != "" {
+		command = append(command, "-test.skip="+skip)
+	}
+	return command
+}
+
+// binary is this test binary, in a form that runs in a guest: without the race detector, whose shadow memory lies
+// beyond the 512 GiB of address space that a guest's process has.
+func binary(t *testing.T) string {
+	t.Helper()
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, _ := debug.ReadBuildInfo()
+	if info == nil || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return self
+	}
+	plain := filepath.Join(t.TempDir(), filepath.Base(self))
+	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", plain, ".").CombinedOutput(); err != nil {
+		t.Fatalf("building the test without the race detector, for the guest: %v\n%s", err, out)
+	}
+	return plain
+}
+
+func flagValue(name string) string { return flag.Lookup(name).Value.String() }
+
+func printable(console []byte) string {
+	return strings.NewReplacer("\r", "", string(marker), "").Replace(string(console))
+}

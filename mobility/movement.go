@@ -1,0 +1,48 @@
+package mobility
+
+import (
+	"net/netip"
+
+	"mipsecd/spd"
+)
+
+// Movement says that the key exchange for the traffic between two hosts now runs over another path.
+type Movement struct {
+	// Local and Remote are the hosts of the policy: HoA and HA on the mobile node, the reverse on the home agent. One
+	// of them is not valid where the policy is for any address.
+	Local, Remote netip.Addr
+	Path          spd.Path
+}
+
+// FromMigrate reads a movement out of a MIGRATE: the key exchange addresses if the sender gave them (SADB_X_EXT_KMADDRESS,
+// XFRMA_KMADDRESS), else the new endpoints. Not ok when it has neither, as a transport mode entry without KMADDRESS.
+func FromMigrate(m spd.Migrate) (Movement, bool) {
+	hosts := spd.Endpoints{Src: host(m.Selector.Src), Dst: host(m.Selector.Dst)}
+	path := m.KMAddress
+	if !path.Src.IsValid() {
+		for _, c := range m.Changes {
+			if c.Mode == spd.Tunnel {
+				path = outward(m.Dir, c.New)
+			}
+		}
+	}
+	hosts = outward(m.Dir, hosts)
+	return Movement{
+		Local: hosts.Src, Remote: hosts.Dst, Path: spd.Path{Local: path.Src, Remote: path.Dst},
+	}, path.Src.IsValid() && path.Dst.IsValid()
+}
+
+// outward turns endpoints of a policy so that this host's side is Src.
+func outward(d spd.Dir, e spd.Endpoints) spd.Endpoints {
+	if d == spd.Out {
+		return e
+	}
+	return e.Reverse()
+}
+
+func host(p netip.Prefix) netip.Addr {
+	if p.IsSingleIP() {
+		return p.Addr()
+	}
+	return netip.Addr{}
+}
