@@ -19,7 +19,7 @@ func Describe(c *Config) string {
 		fmt.Fprint(&out, "The policies are mipsecd's. Away from home, tunnels end at the care-of address\n"+
 			"in place of the home address; at home, mipsecd bypasses them.\n")
 	} else {
-		fmt.Fprint(&out, "The policies are the mobility daemon's, which chooses level and reqids. Expected are:\n")
+		fmt.Fprint(&out, "The policies are the mobility daemon's, with its own reqids. Expected are:\n")
 	}
 	for _, home := range c.Homes {
 		kBit := "K bit"
@@ -41,15 +41,15 @@ func Describe(c *Config) string {
 	return out.String()
 }
 
-// protection is the kind of traffic that a policy of a home address is for, by its reqid.
-func protection(p spd.Policy, base uint32) migrate.Protection {
+// purpose is the kind of traffic that a policy of a home address is for, by its reqid.
+func purpose(p spd.Policy, base uint32) migrate.Protection {
 	return migrate.Protections[(p.Templates[0].Reqid-base)/2]
 }
 
 // pairOf counts the policies that one pair of SAs serves, at the beginning of those of a home address.
 func pairOf(policies []spd.Policy, base uint32) int {
 	for i, p := range policies {
-		if protection(p, base) != protection(policies[0], base) {
+		if purpose(p, base) != purpose(policies[0], base) {
 			return i
 		}
 	}
@@ -59,7 +59,7 @@ func pairOf(policies []spd.Policy, base uint32) int {
 // describe writes what is about one pair of SAs.
 func describe(w io.Writer, c *Config, home migrate.Home, policies []spd.Policy) {
 	t := policies[0].Templates[0]
-	fmt.Fprintf(w, "  %s: %s %s", protection(policies[0], home.Reqid), spd.IPsecName(t.Proto), t.Mode)
+	fmt.Fprintf(w, "  %s: %s %s", purpose(policies[0], home.Reqid), spd.IPsecName(t.Proto), t.Mode)
 	if t.Mode == spd.Tunnel {
 		fmt.Fprintf(w, " %s - %s", home.HomeAddress, home.HomeAgent)
 	}

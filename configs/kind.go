@@ -113,13 +113,14 @@ func listOf[T any](want string, each kind[T]) kind[[]T] {
 func oneOrMore[T any](each kind[T]) kind[[]T] {
 	list := listOf(each.want+", or a list of such", each)
 	return kind[[]T]{list.want, func(v any) ([]T, error) {
-		if _, isList := v.([]any); !isList {
-			if _, err := each.read(v); err != nil {
-				return nil, err
-			}
-			v = []any{v}
+		if _, isList := v.([]any); isList {
+			return list.read(v)
 		}
-		return list.read(v)
+		x, err := each.read(v)
+		if err != nil {
+			return nil, fault(v, list.want)
+		}
+		return []T{x}, nil
 	}}
 }
 

@@ -36,9 +36,11 @@ var (
 
 	identity = parsed("an IP address, user@host, a host name or keyid:TEXT", ikev2.ParseIdentity)
 	address  = judged(`a global unicast IPv6 address such as "2001:db8::1"`, parseAddress)
-	protect  = parseProtect(listOf(`a list such as ["binding", "home-test"]`, parsed(`a text such as "binding"`, migrate.ParseProtection)))
 	ike      = listOf(`a list of proposals such as ["aes128gcm16-prfsha256-x25519"]`, parsed("a proposal", suite.ParseIKE))
 	esp      = listOf(`a list of proposals such as ["aes128gcm16"]`, parsed("a proposal", suite.ParseESP))
+
+	protection = parsed(`a kind of traffic such as "binding"`, migrate.ParseProtection)
+	protect    = withBinding(listOf(`a list such as ["binding", "home-test"]`, protection))
 
 	subtable = judged("a table", func(v map[string]any) (map[string]any, bool) { return v, true })
 	tables   = kind[[]map[string]any]{someTables, parseTables}
@@ -67,8 +69,8 @@ func parseAddress(s string) (netip.Addr, bool) {
 	return a, err == nil && a.Is6() && !a.Is4In6() && a.Zone() == "" && a.IsGlobalUnicast()
 }
 
-// parseProtect holds that the binding is protected whatever else is (RFC 4877 section 4.1).
-func parseProtect(list kind[[]migrate.Protection]) kind[[]migrate.Protection] {
+// withBinding holds that the binding is protected whatever else is (RFC 4877 section 4.1).
+func withBinding(list kind[[]migrate.Protection]) kind[[]migrate.Protection] {
 	return kind[[]migrate.Protection]{list.want, func(v any) ([]migrate.Protection, error) {
 		protections, err := list.read(v)
 		if err == nil && !slices.Contains(protections, migrate.ProtectBinding) {

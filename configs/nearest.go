@@ -2,29 +2,31 @@ package configs
 
 import "slices"
 
-// nearest is the name that the fewest insertions, deletions and substitutions of an octet lead to from a wrong one. Of a
-// wrong name longer than any it looks at the beginning.
+// nearest is the name that a wrong one most likely stands for. Of a wrong name longer than any it looks only at the
+// beginning.
 func nearest(wrong string, names []string) string {
 	wrong = wrong[:min(len(wrong), 32)]
 	return slices.MinFunc(names, func(a, b string) int { return distance(wrong, a) - distance(wrong, b) })
 }
 
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // from a[:i] to each b[:j]
+// distance is what it costs to make a right name of a wrong one. To insert an octet costs half as much as to delete or
+// to substitute one, as people rather shorten names.
+func distance(wrong, right string) int {
+	row := make([]int, len(right)+1) // from wrong[:i] to each right[:j]
 	for j := range row {
 		row[j] = j
 	}
-	for i := range len(a) {
+	for i := range len(wrong) {
 		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
+		row[0] += 2
+		for j := range len(right) {
 			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
+			if wrong[i] != right[j] {
+				substituted += 2
 			}
 			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, diagonal+1)
+			row[j+1] = min(substituted, row[j]+1, diagonal+2)
 		}
 	}
-	return row[len(b)]
+	return row[len(right)]
 }

@@ -152,17 +152,21 @@ const maxReqidPFKey = 0x3fff
 
 // checkKernel holds that the kernel can be given mipsecd's own policies.
 func (r *reader) checkKernel(d *document, t table) {
-	most := uint64(math.MaxUint32)
+	most := int64(math.MaxUint32)
 	if d.OwnPolicies && d.Kernel == PFKey {
 		most = maxReqidPFKey
 		if d.level != spd.Unique {
 			r.report(t.at.key("level"), "level", `got %q; want "unique", as PF_KEY ties no other policy to its SAs`, d.level)
 		}
 	}
-	reqids := uint64(len(d.Homes)) * migrate.ReqidsPerHome
-	if base := uint64(d.reqidBase); base+reqids > most+1 {
-		r.report(t.at.key("reqid-base"), "reqid-base",
-			"got %d, from where %d home addresses go beyond %d, the highest reqid; want less", base, len(d.Homes), most)
+	highest := most + 1 - int64(len(d.Homes))*migrate.ReqidsPerHome
+	switch {
+	case highest < 1:
+		r.report(t.at.key("kernel"), "kernel", `PF_KEY has reqids for %d home addresses only, got %d; want fewer, or "xfrm"`,
+			most/migrate.ReqidsPerHome, len(d.Homes))
+	case int64(d.reqidBase) > highest:
+		r.report(t.at.key("reqid-base"), "reqid-base", "got %d; want at most %d, as each of %d home addresses takes %d",
+			d.reqidBase, highest, len(d.Homes), migrate.ReqidsPerHome)
 	}
 }
 

@@ -85,7 +85,8 @@ func (s *settings) fields() []field {
 		bind(&s.keyMobility, boolean, Key{Name: "k-bit", Default: "true",
 			Meaning: "the IKE_SA survives movements (K bit of RFC 6275); the same on both ends and for the mobility daemon"}),
 		bind(&s.protect, protect, Key{Name: "protect", Default: `["binding", "prefix", "home-test"]`,
-			Meaning: "what mipsecd's policies protect; the same on both ends"}),
+			Meaning: "what mipsecd's policies protect, the same on both ends; " +
+				"the default is what RFC 4877 section 4.1 wants protected in any case"}),
 		bind(&s.ike, ike, Key{Name: "ike", Default: proposals(suite.DefaultIKE()),
 			Meaning: "the proposals for an IKE_SA, the preferred ones first"}),
 		bind(&s.esp, esp, Key{Name: "esp", Default: proposals(DefaultESP(Auto)),
@@ -139,7 +140,8 @@ func (p *peer) fields(role Role) []field {
 		bind(&p.name, label, Key{Name: "name", Meaning: "what it is called in logs and commands; without it, its identity"}),
 	}
 	if role == MobileNode {
-		list = append(list, bind(&p.address, address, Key{Name: "address", Required: true, Meaning: "the home agent's address"}))
+		list = append(list, bind(&p.address, address, Key{Name: "address", Required: true,
+			Meaning: "the home agent's address"}))
 	}
 	list = append(list,
 		bind(&p.homeAddresses, oneOrMore(address), Key{Name: "home-address", Required: true,

@@ -10,6 +10,7 @@ import (
 
 func checkCommand() *cobra.Command {
 	var path string
+	var reference bool
 	c := &cobra.Command{
 		Use:   "check",
 		Short: "validate a configuration and show the policies that it means",
@@ -18,6 +19,10 @@ func checkCommand() *cobra.Command {
 		Example: "  mipsecd check -c home-agent.toml",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if reference {
+				fmt.Fprint(c.OutOrStdout(), configs.Reference())
+				return nil
+			}
 			cfg, err := configs.Load(path)
 			if err != nil {
 				return err
@@ -27,5 +32,6 @@ func checkCommand() *cobra.Command {
 		},
 	}
 	configFlag(c, &path)
+	c.Flags().BoolVar(&reference, "keys", false, "print what every key of the configuration takes, and end")
 	return c
 }
