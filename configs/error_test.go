@@ -219,15 +219,3 @@ func TestEveryKeyRefusesAnotherType(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	names := []string{"identity", "name", "secret-file", "home-address", "ike", "ike-lifetime"}
-	for wrong, want := range map[string]string{
-		"ident": "identity", "nmae": "name", "secret": "secret-file", "homeaddress": "home-address", "Ike": "ike",
-		"ikelifetime": "ike-lifetime", strings.Repeat("home-address", 1000): "home-address",
-	} {
-		if got := nearest(wrong, names); got != want {
-			t.Errorf("%.20s: got %s, want %s", wrong, got, want)
-		}
-	}
-}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/BurntSushi/toml"
+
+	"mipsecd/internal/nearest"
 )
 
 // Key describes a key of the configuration.
@@ -93,7 +95,7 @@ func (r *reader) fill(t table, fields []field) {
 	}
 	for name := range maps.Keys(t.values) {
 		if !slices.Contains(names, name) {
-			r.report(t.at.key(name), t.key(name), "there is no such key; the nearest is %s", nearest(name, names))
+			r.report(t.at.key(name), t.key(name), "there is no such key; the nearest is %s", nearest.Of(name, names))
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"mipsecd/internal/nearest"
 	"mipsecd/spd"
 )
 
@@ -47,7 +48,7 @@ func parse(s string) (Proposal, error) {
 	for word := range strings.SplitSeq(s, "-") {
 		add, ok := words[word]
 		if !ok {
-			return Proposal{}, fmt.Errorf("%q is unknown, %q is the nearest word", word, nearest(word))
+			return Proposal{}, fmt.Errorf("%q is unknown, %q is the nearest word", word, nearest.Of(word, slices.Sorted(maps.Keys(words))))
 		}
 		if !add(&p) {
 			return Proposal{}, fmt.Errorf("%q is there twice", word)
@@ -146,33 +147,4 @@ func (p Proposal) checkProtection() error {
 			integName(spd.IntegSHA256_128))
 	}
 	return nil
-}
-
-// nearest is the word that the fewest insertions, deletions and substitutions of an octet lead to. Of a word longer
-// than any it looks at the beginning.
-func nearest(wrong string) string {
-	wrong = wrong[:min(len(wrong), 32)]
-	return slices.MinFunc(slices.Sorted(maps.Keys(words)), func(a, b string) int {
-		return distance(wrong, a) - distance(wrong, b)
-	})
-}
-
-func distance(a, b string) int {
-	row := make([]int, len(b)+1) // from a[:i] to each b[:j]
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, diagonal+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -141,24 +141,6 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-func TestEveryWordHasItsNearestInItself(t *testing.T) {
-	for word := range words {
-		if got := nearest(word); got != word {
-			t.Errorf("%s: %s", word, got)
-		}
-	}
-	for _, test := range []struct {
-		a, b string
-		want int
-	}{
-		{"", "", 0}, {"", "esn", 3}, {"esn", "", 3}, {"esn", "noesn", 2}, {"sha265", "sha256", 2}, {"kitten", "sitting", 3},
-	} {
-		if got := distance(test.a, test.b); got != test.want {
-			t.Errorf("from %q to %q: %d, want %d", test.a, test.b, got, test.want)
-		}
-	}
-}
-
 func TestDefaultsAreWhatTheirWordsSay(t *testing.T) {
 	for _, test := range []struct {
 		parse func(string) (Proposal, error)

@@ -1,10 +1,11 @@
-package configs
+// Package nearest finds the name that a mistyped one stands for.
+package nearest
 
 import "slices"
 
-// nearest is the name that a wrong one most likely stands for. Of a wrong name longer than any it looks only at the
+// Of is the name that a wrong one most likely stands for. Of a wrong name longer than any it looks only at the
 // beginning.
-func nearest(wrong string, names []string) string {
+func Of(wrong string, names []string) string {
 	wrong = wrong[:min(len(wrong), 32)]
 	return slices.MinFunc(names, func(a, b string) int { return distance(wrong, a) - distance(wrong, b) })
 }
