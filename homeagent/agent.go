@@ -36,8 +36,7 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 	case migrate.Keying:
 		a.keying(in.Notice)
 	case migrate.Snapshot:
-		a.image.Load(in.Policies)
-		a.emit(a.homes.Begin(now, in.CareOf)...)
+		a.snapshot(in)
 	case migrate.Addresses:
 		// A home agent stays where it is: its address is in the configuration.
 	}
@@ -49,14 +48,14 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 // Places implements migrate.Role.
 func (a *Agent) Places() []migrate.Place { return a.homes.Places() }
 
-// Policies implements migrate.Role.
-func (a *Agent) Policies() []spd.Policy { return a.homes.Policies() }
-
 func (a *Agent) emit(es ...migrate.Effect) { a.effects = append(a.effects, es...) }
 func (a *Agent) tell(c spd.Command)        { a.emit(migrate.Tell{Command: c}) }
 
 // kernel follows what the kernel reports.
 func (a *Agent) kernel(e spd.Event) {
+	if c, ok := a.image.Event(e); ok {
+		a.tell(c)
+	}
 	switch e := e.(type) {
 	case spd.Acquire:
 		a.acquire(e)
@@ -68,37 +67,32 @@ func (a *Agent) kernel(e spd.Event) {
 		a.emit(a.homes.Flushed(e)...)
 	case spd.EventsLost:
 		a.emit(migrate.Reread{})
-	default:
-		if c, ok := a.image.Event(e); ok {
-			a.tell(c)
-		}
 	}
 }
 
 // acquire keys what the kernel calls for: traffic to a mobile node for which there is no SA (RFC 4877 section 7.3).
 func (a *Agent) acquire(e spd.Acquire) {
-	p := a.homes.Of(e.Selector.Dst.Addr())
-	if p == nil {
-		a.emit(migrate.Report{What: "no peer", Detail: fmt.Sprintf("ACQUIRE for %s: no mobile node of ours", e.Selector)})
+	d, err := a.image.Wanted(e)
+	if err != nil {
+		a.emit(migrate.Report{What: "not keyed", Detail: err.Error()})
 		return
 	}
-	d := a.image.Wanted(e)
+	p := a.homes.For(d)
+	if p == nil {
+		a.emit(migrate.Report{What: "not keyed", Detail: fmt.Sprintf(
+			"ACQUIRE %d for %s: between us and no mobile node of ours", e.Seq, e.Selector)})
+		return
+	}
 	d.Peer = p.Peer
 	a.tell(spd.Key{Demand: d, Path: a.homes.Path(p)})
 }
 
 // migrated follows a MIGRATE: the kernel has moved a policy and its SAs; the key exchange follows them.
 func (a *Agent) migrated(m spd.Migrate) {
-	a.image.Migrate(m)
 	movement, ok := mobility.FromMigrate(m)
-	p := a.homes.Of(movement.Remote)
-	if p == nil {
-		return
+	if p := a.homes.Of(movement.Remote); ok && p != nil {
+		a.emit(a.homes.Follow(a.now, p, movement.Path, m)...)
 	}
-	if ok {
-		a.emit(a.homes.Follow(a.now, p, movement.Path)...)
-	}
-	a.emit(migrate.FollowSAs(p, m.Changes)...)
 }
 
 // keying follows what the key exchange says, and decides what a mobile node may have.
@@ -112,4 +106,12 @@ func (a *Agent) keying(notice spd.Notice) {
 			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
 		}
 	}
+}
+
+// snapshot starts from what the kernel has, or starts anew after reports were lost.
+func (a *Agent) snapshot(s migrate.Snapshot) {
+	for _, m := range a.image.Load(s.Policies) {
+		a.migrated(m)
+	}
+	a.emit(a.homes.Begin(a.now, s)...)
 }

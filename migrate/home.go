@@ -2,7 +2,6 @@ package migrate
 
 import (
 	"net/netip"
-	"slices"
 	"time"
 
 	"mipsecd/spd"
@@ -23,6 +22,20 @@ type Place struct {
 	// CareOf is the home address itself at home, and the zero Addr as long as nothing is known.
 	CareOf netip.Addr
 	Since  time.Time
+	bound  bool // the kernel has a Mobile IPv6 state for it
+}
+
+// at is where the mobile node is: as long as nothing is known, at home.
+func (p *Place) at() netip.Addr {
+	if p.CareOf.IsValid() {
+		return p.CareOf
+	}
+	return p.HomeAddress
+}
+
+// traffic is all that the home address may send or receive.
+func (p *Place) traffic() spd.TrafficSelector {
+	return spd.TrafficSelector{PortEnd: 65535, Start: p.HomeAddress, End: p.HomeAddress}
 }
 
 // Homes follows where the home addresses are, on either end.
@@ -31,16 +44,18 @@ type Homes struct {
 	own    bool
 	order  []*Place
 	places map[netip.Addr]*Place
+	peers  map[string][]*Place
 }
 
 // NewHomes follows home addresses on a home agent (onHA) or a mobile node. With own, mipsecd moves the policies itself;
 // otherwise the mobility daemon does, and none is touched.
 func NewHomes(homes []Home, onHA, own bool) *Homes {
-	h := &Homes{onHA: onHA, own: own, places: make(map[netip.Addr]*Place, len(homes))}
+	h := &Homes{onHA: onHA, own: own, places: make(map[netip.Addr]*Place, len(homes)), peers: map[string][]*Place{}}
 	for _, home := range homes {
 		p := &Place{Home: home}
 		h.order = append(h.order, p)
 		h.places[home.HomeAddress] = p
+		h.peers[home.Peer] = append(h.peers[home.Peer], p)
 	}
 	return h
 }
@@ -57,6 +72,32 @@ func (h *Homes) Places() []Place {
 // Of is the place of a home address, or nil.
 func (h *Homes) Of(home netip.Addr) *Place { return h.places[home] }
 
+// For is the place whose SAs a demand is about: all its traffic on the mobile node's side is the home address's, and the
+// SAs end at the home agent. Nil if there is none.
+func (h *Homes) For(d spd.Demand) *Place {
+	mobile, agent := d.Traffic.Local, d.Remote
+	if h.onHA {
+		mobile, agent = d.Traffic.Remote, d.Local
+	}
+	if len(mobile) == 0 {
+		return nil
+	}
+	p := h.places[mobile[0].Start]
+	if p == nil || agent != p.HomeAgent || !spd.CoveredBy(mobile, []spd.TrafficSelector{p.traffic()}) {
+		return nil
+	}
+	return p
+}
+
+// TrafficWith is all traffic of the home addresses that concern a peer: on a home agent those that it may speak for, on a
+// mobile node those that it serves.
+func (h *Homes) TrafficWith(peer string) (out []spd.TrafficSelector) {
+	for _, p := range h.peers[peer] {
+		out = append(out, p.traffic())
+	}
+	return out
+}
+
 // Path is where the key exchange for a place runs: between its CoA and the home agent. At home, and as long as nothing
 // else is known, the home address stands for the CoA.
 func (h *Homes) Path(p *Place) spd.Path { return h.path(p, p.at()) }
@@ -68,113 +109,10 @@ func (h *Homes) path(p *Place, careOf netip.Addr) spd.Path {
 	return spd.Path{Local: careOf, Remote: p.HomeAgent}
 }
 
-func (p *Place) at() netip.Addr {
-	if p.CareOf.IsValid() {
-		return p.CareOf
-	}
-	return p.HomeAddress
-}
-
-// Follow takes a place to another path, because somebody has moved its policies there. With the K bit the IKE_SA moves
-// along; without it the mobile node sets up a new one, and the home agent discards the one over the old path (RFC 6275
-// sections 10.3.1 and 11.7.3, RFC 4877 section 7.4). Nothing is to be done when it was there already.
-func (h *Homes) Follow(now time.Time, p *Place, path spd.Path) []Effect {
-	to := path.Local
+// ends are the two sides of a pair of addresses of which this host's is src.
+func (h *Homes) ends(src, dst netip.Addr) (careOf, agent netip.Addr) {
 	if h.onHA {
-		to = path.Remote
+		return dst, src
 	}
-	if p.CareOf == to {
-		return nil
-	}
-	p.CareOf, p.Since = to, now
-	detail := "to " + to.String()
-	if to == p.HomeAddress {
-		detail = "home"
-	}
-	return []Effect{
-		Report{What: "moved", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: detail},
-		Tell{spd.Relocate{Peer: p.Peer, Path: path, Keep: p.KeyMobility, Renew: !h.onHA}},
-	}
-}
-
-// FollowSAs tells the key exchange which tunnel SAs the kernel has moved.
-func FollowSAs(p *Place, changes []spd.EndpointChange) (out []Effect) {
-	for _, c := range changes {
-		if c.Mode == spd.Tunnel && c.Old != c.New {
-			out = append(out, Tell{spd.MoveSAs{Peer: p.Peer, Change: c}})
-		}
-	}
-	return out
-}
-
-// Bind follows the kernel's own Mobile IPv6 state, which binds HoA to CoA between mobile node and home agent; when it is
-// gone, the mobile node is at home. Where mipsecd owns the policies it takes them there first.
-func (h *Homes) Bind(now time.Time, s spd.CareOfState) (out []Effect) {
-	p := h.places[s.Endpoints.Src]
-	if p == nil || s.Proto != spd.HomeOpt || s.Endpoints.Dst != p.HomeAgent {
-		return nil
-	}
-	from, to := p.at(), s.CareOf
-	if s.Gone {
-		to = p.HomeAddress
-	}
-	path := h.path(p, to)
-	if h.own && from != to {
-		km := spd.Endpoints{Src: path.Local, Dst: path.Remote}
-		out = append(out, Carry{Between(h.tunnels(p, from), p.HomeAddress, from, to, km)})
-	}
-	return append(out, h.Follow(now, p, path)...)
-}
-
-func (h *Homes) tunnels(p *Place, careOf netip.Addr) []spd.Policy {
-	return slices.DeleteFunc(p.Policies(h.onHA, careOf), func(p spd.Policy) bool { return p.Templates[0].Mode != spd.Tunnel })
-}
-
-// Begin takes up what a kernel has, at the start and after its reports were lost: where the places are, and whether
-// policies of ours are to be set.
-func (h *Homes) Begin(now time.Time, states []spd.CareOfState) (out []Effect) {
-	for _, s := range states {
-		p := h.places[s.Endpoints.Src]
-		if p != nil && s.Proto == spd.HomeOpt && s.Endpoints.Dst == p.HomeAgent && !p.CareOf.IsValid() {
-			p.CareOf, p.Since = s.CareOf, now // nothing is there yet that could be moved
-		}
-	}
-	out = h.Restore()
-	for _, s := range states {
-		out = append(out, h.Bind(now, s)...)
-	}
-	return out
-}
-
-// Restore sets the policies, where mipsecd owns them, as the places want them now.
-func (h *Homes) Restore() []Effect {
-	if !h.own {
-		return nil
-	}
-	return []Effect{Carry{Set(h.Policies())}}
-}
-
-// Policies are those that the places want where they are now.
-func (h *Homes) Policies() (out []spd.Policy) {
-	for _, p := range h.order {
-		for _, policy := range p.Policies(h.onHA, p.at()) {
-			if p.at() == p.HomeAddress {
-				policy = Bypassed(policy)
-			}
-			out = append(out, policy)
-		}
-	}
-	return out
-}
-
-// Flushed answers somebody's emptying the kernel: policies are set again; without SAs nothing of the key exchanges is
-// left to go on with.
-func (h *Homes) Flushed(f spd.Flushed) (out []Effect) {
-	if f.Policies {
-		return h.Restore()
-	}
-	for _, p := range h.order {
-		out = append(out, Tell{spd.Terminate{Peer: p.Peer}})
-	}
-	return out
+	return src, dst
 }

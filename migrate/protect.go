@@ -54,7 +54,7 @@ var kinds = map[Protection]kind{
 	},
 	ProtectPrefix: {proto: spd.ProtoICMPv6, toHA: spd.ExactPort(146), toMN: spd.ExactPort(147), priority: 5},
 	ProtectHomeTest: {
-		proto: spd.ProtoMH, toHA: spd.ExactPort(1), toMN: spd.ExactPort(3), tunnel: true, priority: 9,
+		proto: spd.ProtoMH, toHA: spd.ExactPort(1), toMN: spd.ExactPort(3), tunnel: true, priority: 8,
 	},
 	ProtectPayload: {tunnel: true, priority: 10},
 }
@@ -107,6 +107,21 @@ func (p Protected) Policies(onHA bool, careOf netip.Addr) (out []spd.Policy) {
 		add(toMN, spd.Out, reqid+1, outer.Reverse())
 		if k.tunnel { // Linux checks what it forwards out of a tunnel apart
 			add(toHA, spd.Fwd, reqid, outer)
+		}
+	}
+	return out
+}
+
+// guarded puts after each inbound policy for a type of Mobility Header one for all types with the same SAs: Linux (6.1)
+// misreads the type of a message that comes without extension headers, as a Binding Update from home does. Without the
+// guard it would be let in unprotected, or dropped by the policy for payload.
+func guarded(policies []spd.Policy) (out []spd.Policy) {
+	for _, p := range policies {
+		out = append(out, p)
+		if p.Selector.Proto == spd.ProtoMH && p.Selector.SrcPort.Exact && p.Dir != spd.Out {
+			p.Selector.SrcPort = spd.Port{}
+			p.Priority++
+			out = append(out, p)
 		}
 	}
 	return out

@@ -13,8 +13,6 @@ type Role interface {
 	Step(now time.Time, in Input) []Effect
 	// Places lists the home addresses that it serves, in the order of the configuration.
 	Places() []Place
-	// Policies are those that the home addresses want where they are now, whoever installs them.
-	Policies() []spd.Policy
 }
 
 // Input is one thing that a role is told.

@@ -48,14 +48,14 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 // Places implements migrate.Role.
 func (n *Node) Places() []migrate.Place { return n.homes.Places() }
 
-// Policies implements migrate.Role.
-func (n *Node) Policies() []spd.Policy { return n.homes.Policies() }
-
 func (n *Node) emit(es ...migrate.Effect) { n.effects = append(n.effects, es...) }
 func (n *Node) tell(c spd.Command)        { n.emit(migrate.Tell{Command: c}) }
 
 // kernel follows what the kernel reports.
 func (n *Node) kernel(e spd.Event) {
+	if c, ok := n.image.Event(e); ok {
+		n.tell(c)
+	}
 	switch e := e.(type) {
 	case spd.Acquire:
 		n.acquire(e)
@@ -67,22 +67,23 @@ func (n *Node) kernel(e spd.Event) {
 		n.emit(n.homes.Flushed(e)...)
 	case spd.EventsLost:
 		n.emit(migrate.Reread{})
-	default:
-		if c, ok := n.image.Event(e); ok {
-			n.tell(c)
-		}
 	}
 }
 
 // acquire keys what the kernel calls for, from the CoA (RFC 4877 section 4.4).
 func (n *Node) acquire(a spd.Acquire) {
-	p := n.homes.Of(a.Selector.Src.Addr())
+	d, err := n.image.Wanted(a)
+	if err != nil {
+		n.emit(migrate.Report{What: "not keyed", Detail: err.Error()})
+		return
+	}
+	p := n.homes.For(d)
 	if p == nil {
-		n.emit(migrate.Report{What: "no peer", Detail: fmt.Sprintf("ACQUIRE for %s: no home address of ours", a.Selector)})
+		n.emit(migrate.Report{What: "not keyed", Detail: fmt.Sprintf(
+			"ACQUIRE %d for %s: between no home address of ours and its home agent", a.Seq, a.Selector)})
 		return
 	}
 	n.readPacket(p, a.Packet)
-	d := n.image.Wanted(a)
 	d.Peer = p.Peer
 	n.tell(spd.Key{Demand: d, Path: n.path(p)})
 }
@@ -98,7 +99,7 @@ func (n *Node) readPacket(p *migrate.Place, packet []byte) {
 		return
 	}
 	if _, careOf, ok := parsed.Binding(func(x netip.Addr) bool { return x == p.HomeAddress }); ok {
-		n.emit(n.homes.Follow(n.now, p, spd.Path{Local: careOf, Remote: p.HomeAgent})...)
+		n.emit(n.homes.Moved(n.now, p, careOf)...)
 	}
 }
 
@@ -120,16 +121,10 @@ func (n *Node) path(p *migrate.Place) spd.Path {
 
 // migrated follows a MIGRATE: the kernel has moved a policy and its SAs; the key exchange follows them.
 func (n *Node) migrated(m spd.Migrate) {
-	n.image.Migrate(m)
 	movement, ok := mobility.FromMigrate(m)
-	p := n.homes.Of(movement.Local)
-	if p == nil {
-		return
+	if p := n.homes.Of(movement.Local); ok && p != nil {
+		n.emit(n.homes.Follow(n.now, p, movement.Path, m)...)
 	}
-	if ok {
-		n.emit(n.homes.Follow(n.now, p, movement.Path)...)
-	}
-	n.emit(migrate.FollowSAs(p, m.Changes)...)
 }
 
 // keying follows what the key exchange says, and answers what a home agent asks for.
@@ -145,20 +140,25 @@ func (n *Node) keying(notice spd.Notice) {
 	}
 }
 
-// grant gives a home agent the SAs that the policies of the home addresses it serves want.
+// grant gives a home agent the SAs that the policies of the home addresses it serves want, and nobody else any (RFC 4877
+// section 7.1).
 func (n *Node) grant(r spd.Request) spd.Grant {
-	for _, d := range n.image.Offers(r) {
-		if p := n.homes.Of(d.Traffic.Local[0].Start); p != nil && p.Peer == r.Peer {
+	served := r
+	served.Traffic.Local = spd.Narrow(r.Traffic.Local, n.homes.TrafficWith(r.Peer))
+	for _, d := range n.image.Offers(served) {
+		if n.homes.For(d) != nil {
 			return spd.Grant{Request: r.Request, Demand: d}
 		}
 	}
 	return spd.Grant{
-		Request: r.Request, Err: fmt.Errorf("no policy for %v - %v with %s", r.Traffic.Local, r.Traffic.Remote, r.Peer),
+		Request: r.Request, Err: fmt.Errorf("no %s policy for %v - %v with %s", r.Mode, r.Traffic.Local, r.Traffic.Remote, r.Peer),
 	}
 }
 
 // snapshot starts from what the kernel has, or starts anew after reports were lost.
 func (n *Node) snapshot(s migrate.Snapshot) {
-	n.image.Load(s.Policies)
-	n.emit(n.homes.Begin(n.now, s.CareOf)...)
+	for _, m := range n.image.Load(s.Policies) {
+		n.migrated(m)
+	}
+	n.emit(n.homes.Begin(n.now, s)...)
 }

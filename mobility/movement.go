@@ -15,21 +15,19 @@ type Movement struct {
 }
 
 // FromMigrate reads a movement out of a MIGRATE: the key exchange addresses if the sender gave them (SADB_X_EXT_KMADDRESS,
-// XFRMA_KMADDRESS), else the new endpoints. Not ok when it has neither, as a transport mode entry without KMADDRESS.
-func FromMigrate(m spd.Migrate) (Movement, bool) {
-	hosts := spd.Endpoints{Src: host(m.Selector.Src), Dst: host(m.Selector.Dst)}
-	path := m.KMAddress
-	if !path.Src.IsValid() {
-		for _, c := range m.Changes {
-			if c.Mode == spd.Tunnel {
-				path = outward(m.Dir, c.New)
-			}
+// XFRMA_KMADDRESS), else the new endpoints of a tunnel. Not ok when it has neither, as a transport mode entry without
+// KMADDRESS.
+func FromMigrate(m spd.Migrate) (movement Movement, ok bool) {
+	outer := m.KMAddress // this host's address is Src, whatever the direction of the policy
+	for _, c := range m.Changes {
+		if c.Mode == spd.Tunnel && !specified(outer) {
+			outer = outward(m.Dir, c.New)
 		}
 	}
-	hosts = outward(m.Dir, hosts)
+	hosts := outward(m.Dir, spd.Endpoints{Src: host(m.Selector.Src), Dst: host(m.Selector.Dst)})
 	return Movement{
-		Local: hosts.Src, Remote: hosts.Dst, Path: spd.Path{Local: path.Src, Remote: path.Dst},
-	}, path.Src.IsValid() && path.Dst.IsValid()
+		Local: hosts.Src, Remote: hosts.Dst, Path: spd.Path{Local: outer.Src, Remote: outer.Dst},
+	}, specified(outer)
 }
 
 // outward turns endpoints of a policy so that this host's side is Src.
@@ -45,4 +43,9 @@ func host(p netip.Prefix) netip.Addr {
 		return p.Addr()
 	}
 	return netip.Addr{}
+}
+
+// specified reports whether both endpoints are addresses, and not "::" for want of one.
+func specified(e spd.Endpoints) bool {
+	return e.Src.IsValid() && !e.Src.IsUnspecified() && e.Dst.IsValid() && !e.Dst.IsUnspecified()
 }

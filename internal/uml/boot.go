@@ -27,15 +27,15 @@ const memory = "1G"
 // closed. The guest's processes are processes of the machine; so none is left over, even when this process is killed.
 const onLeash = `(cat; kill -KILL 0) <&3 >/dev/null 2>&1 & exec "$@"`
 
-// boot starts a guest that runs command in this process's directory, waits for its end and returns all that it wrote to
-// its console. The error says how it ended, if not by command ending with status zero.
+// boot starts a guest that runs command in this process's directory, with the programs in dir on its PATH, waits for its
+// end and returns all that it wrote to its console. The error says how it ended, if not by command ending with status zero.
 func boot(ctx context.Context, kernel, dir string, command []string) ([]byte, error) {
 	cwd, err := os.Getwd()
 	if err != nil {
 		return nil, err
 	}
 	script := filepath.Join(dir, "init")
-	if err := os.WriteFile(script, guestInit(cwd, command), 0o700); err != nil {
+	if err := os.WriteFile(script, guestInit(cwd, dir, command), 0o700); err != nil {
 		return nil, err
 	}
 	held, leash, err := os.Pipe()
@@ -64,9 +64,15 @@ func boot(ctx context.Context, kernel, dir string, command []string) ([]byte, er
 }
 
 // guestInit is the script that the guest's kernel starts: what to run, then what every guest does.
-func guestInit(cwd string, command []string) []byte {
+func guestInit(cwd, programs string, command []string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "#!/bin/sh\nrun() {\n\tcd %s && %s=1 HOME=/root LC_ALL=C.UTF-8", quote(cwd), envInside)
+	fmt.Fprintf(&b, "#!/bin/sh\nrun() {\n\tcd %s && %s=1 HOME=/root LC_ALL=C.UTF-8 PATH=%s:$PATH", quote(cwd), envInside,
+		quote(programs))
+	for _, v := range os.Environ() {
+		if name, value, _ := strings.Cut(v, "="); strings.HasPrefix(name, envPassed) {
+			b.WriteString(" " + name + "=" + quote(value))
+		}
+	}
 	for _, arg := range command {
 		b.WriteString(" " + quote(arg))
 	}

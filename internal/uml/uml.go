@@ -22,8 +22,11 @@ import (
 	"time"
 )
 
-// envInside is set in the guest, and nowhere else.
-const envInside = "MIPSECD_INSIDE_UML"
+// envInside is set in the guest, and nowhere else. Variables whose names start with envPassed are as they are outside.
+const (
+	envInside = "MIPSECD_INSIDE_UML"
+	envPassed = "MIPSECD_TEST_"
+)
 
 // How long a guest may take when the test binary runs without -timeout, how much earlier than the test binary's own
 // deadline the guest is ended so that its output is still reported, and how much earlier than that the test in the
@@ -38,8 +41,12 @@ const (
 // alone; there Run calls body. The guest's subtests are replayed as subtests of t, of the same name, with their output
 // and verdict. The test fails when the kernel is not installed, does not boot, panics, or ends without a verdict.
 //
+// Of the environment the guest has the variables whose names start with MIPSECD_TEST_.
+//
+// The programs are main packages; they are built outside, and body finds them on its PATH.
+//
 // The test must be one that -test.run can name, and Run must be all that it does.
-func Run(t *testing.T, body func(t *testing.T)) {
+func Run(t *testing.T, body func(t *testing.T), programs ...string) {
 	t.Helper()
 	if Inside() {
 		body(t)
@@ -61,7 +68,11 @@ func Run(t *testing.T, body func(t *testing.T)) {
 	ctx, cancel := context.WithDeadline(t.Context(), deadline)
 	defer cancel()
 
-	console, err := boot(ctx, kernel, t.TempDir(), guestCommand(t, inner))
+	dir := t.TempDir()
+	if len(programs) > 0 {
+		build(t, append([]string{"build", "-o", dir + "/"}, programs...)...)
+	}
+	console, err := boot(ctx, kernel, dir, guestCommand(t, inner))
 	log, parseErr := parseLog(console, t.Name())
 	if parseErr != nil {
 		t.Fatalf("the guest gave no verdict on %s: %v; %v\n%s", t.Name(), parseErr, err, printable(console))
@@ -113,10 +124,16 @@ func binary(t *testing.T) string {
 		return self
 	}
 	plain := filepath.Join(t.TempDir(), filepath.Base(self))
-	if out, err := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", plain, ".").CombinedOutput(); err != nil {
-		t.Fatalf("building the test without the race detector, for the guest: %v\n%s", err, out)
-	}
+	build(t, "test", "-c", "-o", plain, ".")
 	return plain
+}
+
+// build runs the go command.
+func build(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
+		t.Fatalf("building for the guest: go %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
 }
 
 func flagValue(name string) string { return flag.Lookup(name).Value.String() }

@@ -44,6 +44,18 @@ func TestGuestHasIPsecAndMobileIPv6(t *testing.T) {
 	})
 }
 
+func TestGuestHasTheVariablesForTests(t *testing.T) {
+	const name, value = "MIPSECD_TEST_WORDS", "it's $two words"
+	if !Inside() {
+		t.Setenv(name, value)
+	}
+	Run(t, func(t *testing.T) {
+		if got := os.Getenv(name); got != value {
+			t.Errorf("%q, want %q", got, value)
+		}
+	})
+}
+
 func TestGuestWritesNothingOutside(t *testing.T) {
 	const file = "written_in_the_guest"
 	Run(t, func(t *testing.T) {

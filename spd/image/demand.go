@@ -1,111 +1,58 @@
 package image
 
 import (
+	"fmt"
 	"net/netip"
+	"slices"
 
 	"mipsecd/spd"
 )
 
 // Wanted is the demand of an ACQUIRE: for the policy that it names and the inbound policy that goes with it. The Peer is
-// left to the caller.
-func (m *Image) Wanted(a spd.Acquire) spd.Demand {
-	out := spd.Policy{
-		PolicyKey: spd.PolicyKey{Selector: a.Selector, Dir: spd.Out}, Action: spd.Protect, Templates: []spd.Template{a.Template},
+// left to the caller. It fails where the kernel could not tell the policy, or that wants what no key exchange makes here.
+func (m *Image) Wanted(a spd.Acquire) (spd.Demand, error) {
+	switch t := a.Template; {
+	case !a.Selector.Src.IsValid() || !a.Selector.Dst.IsValid():
+		return spd.Demand{}, fmt.Errorf("ACQUIRE %d from %s: the policy is not there any more", a.Seq, a.Endpoints)
+	case t.Proto != spd.ESP || t.Mode != spd.Transport && t.Mode != spd.Tunnel:
+		return spd.Demand{}, fmt.Errorf("ACQUIRE %d for %s: wants %s; only ESP in transport or tunnel mode is keyed",
+			a.Seq, a.Selector, t)
 	}
-	d := m.demand(out, a.Endpoints)
+	d := m.demand(a.Selector, a.Template)
 	d.Acquire = a.Seq
-	return d
+	if d.Mode == spd.Transport && !between(&d, host(a.Endpoints.Src), host(a.Endpoints.Dst)) {
+		return d, fmt.Errorf("ACQUIRE %d for %s: an SA from %s does not serve that", a.Seq, a.Selector, a.Endpoints)
+	}
+	return d, nil
 }
 
-// demand makes the demand of an outbound policy. Endpoints are those of the packet, for transport mode.
-func (m *Image) demand(out spd.Policy, packet spd.Endpoints) spd.Demand {
-	t := out.Templates[0]
-	ends := packet
-	if t.Mode == spd.Tunnel {
-		ends = t.Endpoints
+// demand is for all that an outbound policy protects with one of its templates. In transport mode the addresses of the
+// SAs are left open.
+func (m *Image) demand(out spd.Selector, t spd.Template) spd.Demand {
+	in, back := m.inbound(out, t)
+	return spd.Demand{
+		Name: purpose(out), Traffic: spd.NewTraffic(out, in), Mode: t.Mode,
+		Local: t.Endpoints.Src, Remote: t.Endpoints.Dst, ReqidOut: t.Reqid, ReqidIn: back.Reqid,
 	}
-	d := spd.Demand{
-		Name: Purpose(out.Selector), Mode: t.Mode, Local: ends.Src, Remote: ends.Dst, ReqidOut: t.Reqid, ReqidIn: t.Reqid,
-	}
-	in := mirrored(out.Selector)
-	if p, ok := m.inbound(out); ok {
-		in, d.ReqidIn = p.Selector, p.Templates[0].Reqid
-	}
-	d.Traffic = spd.NewTraffic(out.Selector, in)
-	return d
 }
 
-// inbound finds the inbound policy that goes with an outbound one.
-func (m *Image) inbound(out spd.Policy) (spd.Policy, bool) {
-	t := out.Templates[0]
-	for _, p := range m.about(spd.In, out.Selector.Src.Addr(), out.Selector.Dst.Addr()) {
-		back := p.Templates[0]
-		if goTogether(out.Selector, p.Selector) && back.Mode == t.Mode && back.Proto == t.Proto &&
-			(t.Mode != spd.Tunnel || back.Endpoints == t.Endpoints.Reverse()) {
-			return p, true
+// inbound finds the inbound policy that goes with an outbound one: its mirror image, else the first that lets in what the
+// mirror image would. A mirror image need not have the endpoints of the outbound policy: while a mobile node moves one of
+// the two is moved first. Without an inbound policy it is as if the mirror image were there.
+func (m *Image) inbound(out spd.Selector, t spd.Template) (spd.Selector, spd.Template) {
+	in := mirrored(out)
+	if p := m.policies.byKey[spd.PolicyKey{Selector: in, Dir: spd.In}]; p != nil && alike(p.Templates[0], t) {
+		return in, p.Templates[0]
+	}
+	for _, p := range m.policies.about(spd.In, hosts(in)) {
+		if back := p.Templates[0]; p.Selector.Contains(in) && alike(back, t) && back.Endpoints == t.Endpoints.Reverse() {
+			return p.Selector, back
 		}
 	}
-	return spd.Policy{}, false
+	return in, t
 }
 
-// goTogether reports whether one pair of SAs serves both an outbound and an inbound selector.
-func goTogether(out, in spd.Selector) bool { return mirrored(out) == in }
-
-// mirrored is the selector of the answers to what out selects: addresses and ports change sides, a message type is
-// replaced by that of its answer.
-func mirrored(out spd.Selector) spd.Selector {
-	in := spd.Selector{Src: out.Dst, Dst: out.Src, Proto: out.Proto, SrcPort: out.DstPort, DstPort: out.SrcPort}
-	if out.Typed() {
-		in.SrcPort, in.DstPort = out.SrcPort, out.DstPort
-		if answer, ok := answers[typed{out.Proto, out.SrcPort.Value}]; ok && out.SrcPort.Exact {
-			in.SrcPort = spd.ExactPort(answer)
-		}
-	}
-	return in
-}
-
-type typed struct {
-	proto uint8
-	kind  uint16
-}
-
-// answers pairs the message types that Mobile IPv6 protects with those of their answers (RFC 4877 section 4.2), both
-// ways. What is not here answers itself.
-var answers = both(map[typed]uint16{
-	{spd.ProtoMH, 5}:       6,   // BU, BA
-	{spd.ProtoMH, 1}:       3,   // HoTI, HoT
-	{spd.ProtoMH, 2}:       4,   // CoTI, CoT
-	{spd.ProtoICMPv6, 146}: 147, // Mobile Prefix Solicitation, Advertisement
-	{spd.ProtoICMPv6, 144}: 145, // Home Agent Address Discovery Request, Reply
-	{spd.ProtoICMPv6, 128}: 129, // Echo Request, Reply
-})
-
-func both(one map[typed]uint16) map[typed]uint16 {
-	two := make(map[typed]uint16, 2*len(one))
-	for k, v := range one {
-		two[k] = v
-		two[typed{k.proto, v}] = k.kind
-	}
-	return two
-}
-
-// Purpose says in the configuration's words what a selector is for.
-func Purpose(s spd.Selector) string {
-	kind := s.SrcPort.Value
-	switch {
-	case s.Proto == spd.ProtoMH && !s.SrcPort.Exact:
-		return "mobility"
-	case s.Proto == spd.ProtoMH && (kind == 5 || kind == 6):
-		return "binding"
-	case s.Proto == spd.ProtoMH && (kind == 1 || kind == 3):
-		return "home-test"
-	case s.Proto == spd.ProtoICMPv6 && s.SrcPort.Exact && (kind == 146 || kind == 147):
-		return "prefix"
-	case s.Proto == spd.ProtoAny:
-		return "payload"
-	}
-	return "traffic"
-}
+func alike(a, b spd.Template) bool { return a.Mode == b.Mode && a.Proto == b.Proto }
 
 // Offers are the demands that this host's policies allow of what a peer asks for, the best first: those whose policies
 // cover the first selectors, which are of the packet that made the peer ask (RFC 7296 section 2.9), come before those
@@ -114,20 +61,20 @@ func (m *Image) Offers(r spd.Request) []spd.Demand {
 	if len(r.Traffic.Local) == 0 || len(r.Traffic.Remote) == 0 {
 		return nil
 	}
+	first := spd.Traffic{Local: r.Traffic.Local[:1], Remote: r.Traffic.Remote[:1]}
 	var covering, overlapping []spd.Demand
-	for _, out := range m.about(spd.Out, r.Traffic.Remote[0].Start, r.Traffic.Local[0].Start) {
-		if out.Templates[0].Mode != r.Mode {
+	for _, p := range m.policies.about(spd.Out, hostsOf(first)) {
+		t := p.Templates[0]
+		if t.Proto != spd.ESP || t.Mode != r.Mode {
 			continue
 		}
-		d := m.demand(out, hostEndpoints(out.Selector))
-		allowed := d.Traffic
-		d.Traffic.Local = spd.Narrow(r.Traffic.Local, allowed.Local)
-		d.Traffic.Remote = spd.Narrow(r.Traffic.Remote, allowed.Remote)
-		if len(d.Traffic.Local) == 0 || len(d.Traffic.Remote) == 0 || !d.Local.IsValid() || !d.Remote.IsValid() {
+		d := m.demand(p.Selector, t)
+		covers := spd.CoveredBy(first.Local, d.Traffic.Local) && spd.CoveredBy(first.Remote, d.Traffic.Remote)
+		if !narrow(&d, r.Traffic) || d.Mode == spd.Transport && !between(&d, d.Traffic.Local[0], d.Traffic.Remote[0]) {
 			continue
 		}
 		d.Peer = r.Peer
-		if spd.CoveredBy(r.Traffic.Local[:1], allowed.Local) && spd.CoveredBy(r.Traffic.Remote[:1], allowed.Remote) {
+		if covers {
 			covering = append(covering, d)
 		} else {
 			overlapping = append(overlapping, d)
@@ -136,20 +83,34 @@ func (m *Image) Offers(r spd.Request) []spd.Demand {
 	return append(covering, overlapping...)
 }
 
-// hostEndpoints are the SA addresses of a transport mode policy between two hosts.
-func hostEndpoints(s spd.Selector) spd.Endpoints {
-	if !s.Src.IsSingleIP() || !s.Dst.IsSingleIP() {
-		return spd.Endpoints{}
-	}
-	return spd.Endpoints{Src: s.Src.Addr(), Dst: s.Dst.Addr()}
-}
-
-// Tunnels are the tunnel mode policies, in every direction, that are for one host.
-func (m *Image) Tunnels(host netip.Addr) (out []spd.Policy) {
-	for _, p := range m.hosts[host] {
-		if !p.Sub && p.Action == spd.Protect && len(p.Templates) > 0 && p.Templates[0].Mode == spd.Tunnel {
-			out = append(out, *p)
+// hostsOf are the single addresses that traffic is between.
+func hostsOf(t spd.Traffic) (hosts []netip.Addr) {
+	for _, ts := range slices.Concat(t.Local, t.Remote) {
+		if ts.Start == ts.End {
+			hosts = append(hosts, ts.Start)
 		}
 	}
-	return out
+	return hosts
+}
+
+// narrow takes a demand's traffic down to what is within limits, or reports that nothing is.
+func narrow(d *spd.Demand, limits spd.Traffic) bool {
+	d.Traffic.Local = spd.Narrow(limits.Local, d.Traffic.Local)
+	d.Traffic.Remote = spd.Narrow(limits.Remote, d.Traffic.Remote)
+	return len(d.Traffic.Local) > 0 && len(d.Traffic.Remote) > 0
+}
+
+// between gives a demand in transport mode the addresses of its SAs and takes its traffic down to what is between them;
+// it reports whether they are two hosts with such traffic.
+func between(d *spd.Demand, local, remote spd.TrafficSelector) bool {
+	if local.Start != local.End || remote.Start != remote.End {
+		return false
+	}
+	d.Local, d.Remote = local.Start, remote.Start
+	return narrow(d, spd.Traffic{Local: []spd.TrafficSelector{host(d.Local)}, Remote: []spd.TrafficSelector{host(d.Remote)}})
+}
+
+// host selects all traffic of one address.
+func host(a netip.Addr) spd.TrafficSelector {
+	return spd.TrafficSelector{PortEnd: 65535, Start: a, End: a}
 }

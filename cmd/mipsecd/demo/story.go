@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/cmd/mipsecd/sim"
 	"mipsecd/spd"
 )
 
@@ -63,14 +64,14 @@ func Run(ctx context.Context, out io.Writer, trace io.Writer) error {
 }
 
 func (w *world) atHome(ctx context.Context) (err error) {
-	if w.haAgent, err = w.start(ctx, w.ha.host, agentConfig); err != nil {
+	if w.haAgent, err = w.start(ctx, w.ha.Host, agentConfig); err != nil {
 		return err
 	}
-	if w.mnAgent, err = w.start(ctx, w.mn.host, nodeConfig); err != nil {
+	if w.mnAgent, err = w.start(ctx, w.mn.Host, nodeConfig); err != nil {
 		return err
 	}
 	if err := w.until(ctx, "own policies are set", func() bool {
-		return len(w.policies(w.mn.host)) == 4 && len(w.policies(w.ha.host)) == 10
+		return len(w.policies(w.mn.Host)) == 5 && len(w.policies(w.ha.Host)) == 12
 	}); err != nil {
 		return err
 	}
@@ -119,7 +120,7 @@ func (w *world) rekeyAfterMovement(ctx context.Context) error {
 		return err
 	}
 	old := childFor(s, "payload").SPIIn
-	w.mnAgent.Tell(spd.Expired{Peer: "ha.example.org", ID: w.inbound(w.mn.host, old)})
+	w.mnAgent.Tell(spd.Expired{Peer: "ha.example.org", ID: w.inbound(w.mn.Host, old)})
 	if err := w.until(ctx, "the tunnel has new SPIs", func() bool {
 		s, err = w.mnAgent.Status()
 		c := childFor(s, "payload")
@@ -138,21 +139,21 @@ func (w *world) rekeyAfterMovement(ctx context.Context) error {
 func (w *world) theft(ctx context.Context) error {
 	thieving, stop := context.WithCancel(ctx)
 	defer stop()
-	if _, err := w.start(thieving, w.thief.host, thiefConfig); err != nil {
+	if _, err := w.start(thieving, w.thief.Host, thiefConfig); err != nil {
 		return err
 	}
-	if err := w.until(ctx, "the thief's policies are set", func() bool { return len(w.policies(w.thief.host)) > 0 }); err != nil {
+	if err := w.until(ctx, "the thief's policies are set", func() bool { return len(w.policies(w.thief.Host)) > 0 }); err != nil {
 		return err
 	}
-	trying, giveUp := context.WithTimeout(ctx, 3*retransmitBU)
+	trying, giveUp := context.WithTimeout(ctx, 300*time.Millisecond)
 	defer giveUp()
-	if err := w.thief.register(trying, careOfThief); err == nil {
+	if err := w.thief.Register(trying, careOfThief); err == nil {
 		return fmt.Errorf("the home agent took the thief's Binding Update")
 	}
-	for _, h := range []*host{w.thief.host, w.ha.host} {
+	for _, h := range []*sim.Host{w.thief.Host, w.ha.Host} {
 		for _, sa := range w.sas(h) {
-			if sa.Endpoints.Src == careOfThief || sa.Endpoints.Dst == careOfThief || h == w.thief.host {
-				return fmt.Errorf("%s has SA %s", h.name, sa)
+			if sa.Endpoints.Src == careOfThief || sa.Endpoints.Dst == careOfThief || h == w.thief.Host {
+				return fmt.Errorf("%s has SA %s", h.Name, sa)
 			}
 		}
 	}
@@ -161,7 +162,7 @@ func (w *world) theft(ctx context.Context) error {
 
 func (w *world) returnHome(ctx context.Context) error {
 	// The home agent gives way as soon as the mobile node is on the link (RFC 6275 section 11.5.5).
-	w.ha.node.Release(homeAddress)
+	w.ha.Node.Release(homeAddress)
 	if err := w.move(w.foreign2, w.home, homeAddress); err != nil {
 		return err
 	}
@@ -169,7 +170,7 @@ func (w *world) returnHome(ctx context.Context) error {
 		return err
 	}
 	if err := w.until(ctx, "tunnels are bypassed", func() bool {
-		for _, h := range []*host{w.mn.host, w.ha.host} {
+		for _, h := range []*sim.Host{w.mn.Host, w.ha.Host} {
 			for _, p := range w.policies(h) {
 				if p.Selector.Proto == spd.ProtoAny && p.Selector.Src == spd.Host(homeAddress) && p.Action != spd.Bypass {
 					return false
@@ -190,13 +191,13 @@ func (w *world) returnHome(ctx context.Context) error {
 func (w *world) register(ctx context.Context, careOf netip.Addr) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return w.mn.register(ctx, careOf)
+	return w.mn.Register(ctx, careOf)
 }
 
 func (w *world) ping(ctx context.Context, how string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	sent, err := w.cn.ping(ctx)
+	sent, err := w.cn.Ping(ctx)
 	if err != nil {
 		return err
 	}
@@ -253,24 +254,24 @@ func childFor(s agent.Status, protects string) *agent.ChildSA {
 	return nil
 }
 
-func (w *world) policies(h *host) []spd.Policy {
-	b := h.kernel.Open()
+func (w *world) policies(h *sim.Host) []spd.Policy {
+	b := h.Kernel.Open()
 	defer b.Close()
 	list, _ := b.Policies() // a kernel in memory does not fail
 	return list
 }
 
-func (w *world) sas(h *host) []spd.SA {
-	b := h.kernel.Open()
+func (w *world) sas(h *sim.Host) []spd.SA {
+	b := h.Kernel.Open()
 	defer b.Close()
 	list, _ := b.SAs()
 	return list
 }
 
 // inbound is the name of a host's inbound SA with this SPI.
-func (w *world) inbound(h *host, spi string) spd.SAID {
+func (w *world) inbound(h *sim.Host, spi string) spd.SAID {
 	for _, sa := range w.sas(h) {
-		if fmt.Sprintf("%08x", sa.SPI) == spi && h.isLocal(sa.Endpoints.Dst) {
+		if fmt.Sprintf("%08x", sa.SPI) == spi && h.IsLocal(sa.Endpoints.Dst) {
 			return sa.ID()
 		}
 	}

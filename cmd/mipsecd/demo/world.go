@@ -8,11 +8,11 @@ import (
 	"time"
 
 	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/cmd/mipsecd/sim"
 	"mipsecd/configs"
 	"mipsecd/ikev2"
 	"mipsecd/internal/secret"
 	"mipsecd/internal/vnet"
-	"mipsecd/mobility"
 )
 
 // The addresses of the story, from the documentation prefix (RFC 3849), and what the timeline calls them.
@@ -89,10 +89,9 @@ type world struct {
 	timeline                 *timeline
 	network                  *vnet.Network
 	home, foreign1, foreign2 *vnet.Link
-	mn                       *mobileDaemon
-	ha                       *agentDaemon
-	cn                       *pinger
-	thief                    *mobileDaemon
+	mn, thief                *sim.MobileDaemon
+	ha                       *sim.HomeDaemon
+	cn                       *sim.Pinger
 	mnAgent, haAgent         *agent.Agent
 	trace                    *agent.Trace
 	running                  sync.WaitGroup
@@ -109,32 +108,22 @@ func newWorld(t *timeline, trace *agent.Trace) (*world, error) {
 	}
 	away := n.AddLink("correspondent", netip.MustParsePrefix("2001:db8:c::/64"))
 
-	mobile := func(name string, seed uint64) *mobileDaemon {
-		d := &mobileDaemon{
-			host: newHost(n, name, seed), timeline: t, home: homeAddress, homeAgent: homeAgent,
-			acks: make(chan mobility.BindingAck, 16),
-		}
-		d.receive = d.received
-		return d
+	host := func(name string, seed uint64, local ...netip.Addr) *sim.Host {
+		h := sim.NewHost(n, name, seed)
+		h.SetLocal(local...)
+		h.Say = func(format string, args ...any) { t.add(name, format, args...) }
+		return h
 	}
-	w.mn, w.thief = mobile("mn", 1), mobile("mn2", 4)
-	w.ha = &agentDaemon{host: newHost(n, "ha", 2), timeline: t, address: homeAgent, link: w.home}
-	w.ha.receive = w.ha.received
-	w.cn = &pinger{host: newHost(n, "cn", 3), from: correspondent, to: homeAddress, replies: make(chan uint16, 16)}
-	w.cn.receive = w.cn.received
-	for _, h := range []*host{w.mn.host, w.ha.host, w.cn.host} {
-		h.refused = func(err error) { t.add(h.name, "refused: %v", err) }
-	}
-	w.mn.setLocal(homeAddress, careOf1, careOf2)
-	w.thief.setLocal(homeAddress, careOfThief)
-	w.ha.setLocal(homeAgent)
-	w.cn.setLocal(correspondent)
+	w.mn = sim.NewMobileDaemon(host("mn", 1, homeAddress, careOf1, careOf2), homeAddress, homeAgent)
+	w.ha = sim.NewHomeDaemon(host("ha", 2, homeAgent), homeAgent, w.home)
+	w.cn = sim.NewPinger(host("cn", 3, correspondent), correspondent, homeAddress)
+	w.thief = sim.NewMobileDaemon(host("mn2", 4, homeAddress, careOfThief), homeAddress, homeAgent)
 	for _, at := range []struct {
 		node *vnet.Node
 		link *vnet.Link
 		addr netip.Addr
-	}{{w.mn.node, w.home, homeAddress}, {w.ha.node, w.home, homeAgent}, {w.cn.node, away, correspondent},
-		{w.thief.node, w.foreign2, careOfThief}} {
+	}{{w.mn.Node, w.home, homeAddress}, {w.ha.Node, w.home, homeAgent}, {w.cn.Node, away, correspondent},
+		{w.thief.Node, w.foreign2, careOfThief}} {
 		if err := at.node.Attach(at.link, at.addr); err != nil {
 			return nil, err
 		}
@@ -143,8 +132,8 @@ func newWorld(t *timeline, trace *agent.Trace) (*world, error) {
 }
 
 // start runs an agent on a host until ctx ends.
-func (w *world) start(ctx context.Context, h *host, config string) (*agent.Agent, error) {
-	cfg, err := configs.Parse(h.name+".toml", []byte(config), demoSecret)
+func (w *world) start(ctx context.Context, h *sim.Host, config string) (*agent.Agent, error) {
+	cfg, err := configs.Parse(h.Name+".toml", []byte(config), demoSecret)
 	if err != nil {
 		return nil, err
 	}
@@ -153,9 +142,9 @@ func (w *world) start(ctx context.Context, h *host, config string) (*agent.Agent
 		return nil, err
 	}
 	opt.Engine.Rand, opt.Engine.Trace = rand.Reader, true
-	opt.Backend = h.kernel.Open()
-	opt.Conn = h.node.ListenUDP(500)
-	print := w.timeline.watch(h.name)
+	opt.Backend = h.Kernel.Open()
+	opt.Conn = h.Node.ListenUDP(500)
+	print := w.timeline.watch(h.Name)
 	opt.Watch = func(now time.Time, what any) {
 		print(now, what)
 		if m, ok := what.(ikev2.Traced); ok && m.Outbound { // each message once, though both sides see it
@@ -163,14 +152,14 @@ func (w *world) start(ctx context.Context, h *host, config string) (*agent.Agent
 		}
 	}
 	a := agent.New(opt)
-	events := h.kernel.Open()
-	w.running.Go(func() { w.timeline.watchKernel(h.name, events.Events()) })
-	w.running.Go(func() { h.tick(ctx) })
+	events := h.Kernel.Open()
+	w.running.Go(func() { w.timeline.watchKernel(h.Name, events.Events()) })
+	w.running.Go(func() { h.Tick(ctx) })
 	w.running.Go(func() {
 		defer events.Close()
 		defer opt.Backend.Close()
 		if err := a.Run(ctx); err != nil {
-			w.timeline.add(h.name, "the agent ends: %v", err)
+			w.timeline.add(h.Name, "the agent ends: %v", err)
 		}
 	})
 	return a, nil
@@ -181,6 +170,6 @@ func demoSecret(path string) (secret.Bytes, error) { return secret.Bytes("a secr
 
 // move takes the mobile node from one link to another.
 func (w *world) move(from, to *vnet.Link, addr netip.Addr) error {
-	w.mn.node.Detach(from)
-	return w.mn.node.Attach(to, addr)
+	w.mn.Node.Detach(from)
+	return w.mn.Node.Attach(to, addr)
 }

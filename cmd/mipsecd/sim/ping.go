@@ -1,4 +1,4 @@
-package demo
+package sim
 
 import (
 	"context"
@@ -16,21 +16,28 @@ const (
 	echoReply   = 129
 )
 
-// pinger is a correspondent node that pings a home address.
-type pinger struct {
-	*host
+// Pinger is a correspondent node that pings a home address.
+type Pinger struct {
+	*Host
 	from, to netip.Addr
 	sequence uint16
 	replies  chan uint16
 }
 
-// ping sends echo requests until one of them is answered, and tells how many it took: the first may meet a tunnel that
+// NewPinger makes a host with the address from ping another.
+func NewPinger(h *Host, from, to netip.Addr) *Pinger {
+	p := &Pinger{Host: h, from: from, to: to, replies: make(chan uint16, 16)}
+	h.Receive = p.received
+	return p
+}
+
+// Ping sends echo requests until one of them is answered, and tells how many it took: the first may meet a tunnel that
 // is still to be keyed.
-func (p *pinger) ping(ctx context.Context) (sent int, err error) {
+func (p *Pinger) Ping(ctx context.Context) (sent int, err error) {
 	for {
 		p.sequence++
 		sent++
-		err := p.send(memory.Packet{
+		err := p.Send(memory.Packet{
 			Src: p.from, Dst: p.to, Proto: spd.ProtoICMPv6,
 			Payload: binary.BigEndian.AppendUint16([]byte{echoRequest, 0, 0, 0, 0, 1}, p.sequence),
 		})
@@ -49,7 +56,7 @@ func (p *pinger) ping(ctx context.Context) (sent int, err error) {
 	}
 }
 
-func (p *pinger) received(in memory.Packet) {
+func (p *Pinger) received(in memory.Packet) {
 	if in.Proto == spd.ProtoICMPv6 && len(in.Payload) == 8 && in.Payload[0] == echoReply {
 		select {
 		case p.replies <- binary.BigEndian.Uint16(in.Payload[6:]):
@@ -59,12 +66,12 @@ func (p *pinger) received(in memory.Packet) {
 }
 
 // answerPing answers an echo request.
-func answerPing(h *host, p memory.Packet) {
+func answerPing(h *Host, p memory.Packet) {
 	if p.Proto != spd.ProtoICMPv6 || len(p.Payload) != 8 || p.Payload[0] != echoRequest {
 		return
 	}
 	reply := append([]byte{echoReply}, p.Payload[1:]...)
-	if err := h.send(memory.Packet{Src: p.Dst, Dst: p.Src, Proto: spd.ProtoICMPv6, Payload: reply}); err != nil {
-		h.refused(err)
+	if err := h.Send(memory.Packet{Src: p.Dst, Dst: p.Src, Proto: spd.ProtoICMPv6, Payload: reply}); err != nil {
+		h.Say("refused: %v", err)
 	}
 }

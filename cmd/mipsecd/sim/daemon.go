@@ -1,4 +1,4 @@
-package demo
+package sim
 
 import (
 	"context"
@@ -19,21 +19,26 @@ const bindingLifetime = 10 * time.Minute
 // retransmitBU is the wait before a Binding Update is sent again; RFC 6275 section 12 has a second, a story wants less.
 const retransmitBU = 100 * time.Millisecond
 
-// mobileDaemon is the mobile node's mobility daemon: it tells the kernel where the node is, and the home agent by
+// MobileDaemon is the mobile node's mobility daemon: it tells the kernel where the node is, and the home agent by
 // Binding Updates. Keys are not its business.
-type mobileDaemon struct {
-	*host
-	timeline  *timeline
-	home      netip.Addr
-	homeAgent netip.Addr
-	sequence  uint16
-	acks      chan mobility.BindingAck
+type MobileDaemon struct {
+	*Host
+	home, homeAgent netip.Addr
+	sequence        uint16
+	acks            chan mobility.BindingAck
 }
 
-// register binds the home address to a care-of address, and returns when the home agent has agreed. A CoA that is the
+// NewMobileDaemon starts the daemon on a host.
+func NewMobileDaemon(h *Host, home, homeAgent netip.Addr) *MobileDaemon {
+	d := &MobileDaemon{Host: h, home: home, homeAgent: homeAgent, acks: make(chan mobility.BindingAck, 16)}
+	h.Receive = d.received
+	return d
+}
+
+// Register binds the home address to a care-of address, and returns when the home agent has agreed. A CoA that is the
 // home address deletes the binding.
-func (d *mobileDaemon) register(ctx context.Context, careOf netip.Addr) error {
-	d.kernel.SetCareOf(spd.CareOfState{
+func (d *MobileDaemon) Register(ctx context.Context, careOf netip.Addr) error {
+	d.Kernel.SetCareOf(spd.CareOfState{
 		Proto: spd.HomeOpt, Endpoints: spd.Endpoints{Src: d.home, Dst: d.homeAgent}, CareOf: careOf, Gone: careOf == d.home,
 	})
 	d.sequence++
@@ -46,12 +51,12 @@ func (d *mobileDaemon) register(ctx context.Context, careOf netip.Addr) error {
 		return err
 	}
 	for {
-		err := d.send(memory.Packet{Src: d.home, Dst: d.homeAgent, Proto: spd.ProtoMH, Payload: mh})
+		err := d.Send(memory.Packet{Src: d.home, Dst: d.homeAgent, Proto: spd.ProtoMH, Payload: mh})
 		switch {
 		case err == nil:
-			d.timeline.add(d.name, "Binding Update %d leaves inside ESP: %s is at %s", bu.Sequence, d.home, careOf)
+			d.Say("Binding Update %d leaves inside ESP: %s is at %s", bu.Sequence, d.home, careOf)
 		case errors.Is(err, memory.ErrHeld):
-			d.timeline.add(d.name, "Binding Update %d waits for an SA", bu.Sequence)
+			d.Say("Binding Update %d waits for an SA", bu.Sequence)
 		default:
 			return err
 		}
@@ -60,7 +65,7 @@ func (d *mobileDaemon) register(ctx context.Context, careOf netip.Addr) error {
 			if ack.Sequence != bu.Sequence {
 				continue
 			}
-			d.timeline.add(d.name, "Binding Acknowledgement %d: %s", ack.Sequence, ack.Status)
+			d.Say("Binding Acknowledgement %d: %s", ack.Sequence, ack.Status)
 			if !ack.Status.Accepted() {
 				return fmt.Errorf("the home agent answers %s", ack.Status)
 			}
@@ -73,9 +78,9 @@ func (d *mobileDaemon) register(ctx context.Context, careOf netip.Addr) error {
 }
 
 // received takes a packet to the mobile node: a Binding Acknowledgement, or a ping to be answered.
-func (d *mobileDaemon) received(p memory.Packet) {
+func (d *MobileDaemon) received(p memory.Packet) {
 	if p.Proto != spd.ProtoMH {
-		answerPing(d.host, p)
+		answerPing(d.Host, p)
 		return
 	}
 	if m, err := mobility.ParseMH(p.Payload); err == nil {
@@ -88,17 +93,23 @@ func (d *mobileDaemon) received(p memory.Packet) {
 	}
 }
 
-// agentDaemon is the home agent's mobility daemon: it keeps the binding and, while the mobile node is away, stands in for
+// HomeDaemon is the home agent's mobility daemon: it keeps the binding and, while the mobile node is away, stands in for
 // its home address on the home link.
-type agentDaemon struct {
-	*host
-	timeline *timeline
-	address  netip.Addr
-	link     *vnet.Link
+type HomeDaemon struct {
+	*Host
+	address netip.Addr
+	link    *vnet.Link
+}
+
+// NewHomeDaemon starts the daemon on a host that has its address on the home link.
+func NewHomeDaemon(h *Host, address netip.Addr, link *vnet.Link) *HomeDaemon {
+	d := &HomeDaemon{Host: h, address: address, link: link}
+	h.Receive = d.received
+	return d
 }
 
 // received takes a packet to the home agent. A Binding Update that gets here has passed the policy that wants it in ESP.
-func (d *agentDaemon) received(p memory.Packet) {
+func (d *HomeDaemon) received(p memory.Packet) {
 	if p.Proto != spd.ProtoMH {
 		return
 	}
@@ -108,26 +119,26 @@ func (d *agentDaemon) received(p memory.Packet) {
 		return
 	}
 	home := p.Src
-	d.timeline.add(d.name, "Binding Update %d came inside ESP: %s is at %s", bu.Sequence, home, bu.CareOf)
+	d.Say("Binding Update %d came inside ESP: %s is at %s", bu.Sequence, home, bu.CareOf)
 	atHome := bu.Lifetime == 0
 	for _, s := range []spd.CareOfState{
 		{Proto: spd.HomeOpt, Endpoints: spd.Endpoints{Src: home, Dst: d.address}},
 		{Proto: spd.Route2, Endpoints: spd.Endpoints{Src: d.address, Dst: home}},
 	} {
 		s.CareOf, s.Gone = bu.CareOf, atHome
-		d.kernel.SetCareOf(s)
+		d.Kernel.SetCareOf(s)
 	}
 	ack := mobility.BindingAck{Sequence: bu.Sequence, KeyMobility: bu.KeyMobility, Lifetime: bu.Lifetime}
 	if atHome {
-		d.node.Release(home)
-	} else if !d.node.Owns(home) {
-		if err := d.node.Attach(d.link, home); err != nil {
+		d.Node.Release(home)
+	} else if !d.Node.Owns(home) {
+		if err := d.Node.Attach(d.link, home); err != nil {
 			ack.Status = mobility.StatusUnspecified
 		}
 	}
 	if mh, err := ack.Marshal(); err == nil {
-		if err := d.send(memory.Packet{Src: d.address, Dst: home, Proto: spd.ProtoMH, Payload: mh}); err != nil {
-			d.timeline.add(d.name, "Binding Acknowledgement %d does not leave: %v", ack.Sequence, err)
+		if err := d.Send(memory.Packet{Src: d.address, Dst: home, Proto: spd.ProtoMH, Payload: mh}); err != nil {
+			d.Say("Binding Acknowledgement %d does not leave: %v", ack.Sequence, err)
 		}
 	}
 }

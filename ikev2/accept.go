@@ -1,0 +1,228 @@
+package ikev2
+
+import (
+	"slices"
+
+	"mipsecd/ikev2/suite"
+	"mipsecd/ikev2/wire"
+	"mipsecd/internal/secret"
+	"mipsecd/spd"
+)
+
+// acceptance is one Child SA that the peer asks for and the role has granted.
+type acceptance struct {
+	peer   string
+	choice choice[suite.ESPSuite]
+	demand spd.Demand
+	larva  spd.SAID // our inbound SA, reserved
+	rekeys *childSA
+}
+
+// offeredChild goes through what a peer's request for a Child SA needs: a proposal in common, the role's consent to the
+// traffic, an SPI. In IKE_AUTH the request may be for none at all: then neither acceptance nor error.
+func (e *Engine) offeredChild(sa *ikeSA, in inbound, ps []wire.Payload, ours []suite.Proposal, then func(*acceptance, error)) {
+	offered, ok := wire.Find[*wire.SA](ps)
+	if !ok {
+		then(nil, nil)
+		return
+	}
+	ke, _ := wire.Find[*wire.KE](ps)
+	var group suite.Group
+	if ke != nil {
+		group = suite.Group(ke.Group)
+	}
+	c, ok := chooseESP(ours, offered, group)
+	if !ok || espSPI(c.spi) == 0 {
+		then(nil, refuse(wire.NotifyNoProposalChosen, "2.7", "no ESP proposal of %s is acceptable", sa.peer.Name))
+		return
+	}
+	traffic, err := trafficOf(ps, false)
+	if err != nil {
+		then(nil, err)
+		return
+	}
+	mode := spd.Tunnel
+	if wire.FindNotify(ps, wire.NotifyUseTransportMode) != nil {
+		mode = spd.Transport
+	}
+	e.consent(sa, spd.Request{
+		Peer: sa.peer.Name, Mode: mode, Traffic: traffic,
+		Path: spd.Path{Local: in.at.Local.Addr(), Remote: in.at.Remote.Addr()},
+	}, func(d spd.Demand, err error) {
+		if err == nil && d.Mode != mode {
+			err = refuse(wire.NotifyNoProposalChosen, "1.3.1", "the policy wants %s mode, not %s", d.Mode, mode)
+		}
+		if err != nil {
+			then(nil, err)
+			return
+		}
+		ch := &acceptance{peer: sa.peer.Name, choice: c, demand: d}
+		a := e.association(ch.peer)
+		a.granted = append(a.granted, ch)
+		e.allocSPI(d, func(larva spd.SAID, err error) {
+			if err != nil {
+				err = refuse(wire.NotifyTemporaryFailure, "2.25", "no SPI: %w", err)
+			} else {
+				ch.larva = larva
+			}
+			if err != nil || sa.gone != nil {
+				ch.giveUp(e)
+			}
+			if sa.gone == nil {
+				then(ch, err)
+			}
+		})
+	})
+}
+
+// consent asks the role and goes on with what it grants.
+func (e *Engine) consent(sa *ikeSA, r spd.Request, then func(spd.Demand, error)) {
+	r.Request = e.nextID()
+	e.requests[r.Request] = func(g spd.Grant) {
+		switch {
+		case sa.gone != nil:
+		case g.Err != nil:
+			then(spd.Demand{}, refuse(wire.NotifyTSUnacceptable, "2.9", "%w", g.Err))
+		default:
+			then(g.Demand, nil)
+		}
+	}
+	e.notify(r)
+}
+
+// complete installs the pair and yields the payloads of the answer. Nil is the acceptance of none.
+func (ch *acceptance) complete(e *Engine, sa *ikeSA, shared secret.Bytes, ni, nr []byte) []wire.Payload {
+	if ch == nil {
+		return nil
+	}
+	ch.end(e)
+	c := &childSA{demand: ch.demand, in: ch.larva.SPI, out: espSPI(ch.choice.spi), suite: ch.choice.suite}
+	toUs, toPeer := childKeys(sa, c.suite, shared, ni, nr)
+	e.install(sa.heir(), c, ch.larva, toUs, toPeer, ch.rekeys)
+	if old := ch.rekeys; old != nil {
+		old.rekeying.theirs = attempt[childSA]{made: c, nonce: lower(ni, nr)}
+	}
+	var ps []wire.Payload
+	if c.demand.Mode == spd.Transport {
+		ps = append(ps, &wire.Notify{Kind: wire.NotifyUseTransportMode})
+	}
+	return append(ps, acceptESP(ch.choice, c.in),
+		&wire.TS{Initiator: true, Selectors: c.demand.Traffic.Remote}, &wire.TS{Selectors: c.demand.Traffic.Local})
+}
+
+// giveUp gives the SPI back.
+func (ch *acceptance) giveUp(e *Engine) {
+	ch.end(e)
+	if ch.larva.SPI != 0 {
+		e.emit(Remove{ch.larva})
+	}
+}
+
+// end takes an acceptance off the list of those that are not yet complete.
+func (ch *acceptance) end(e *Engine) {
+	if a := e.peers[ch.peer]; a != nil {
+		a.granted = slices.DeleteFunc(a.granted, func(other *acceptance) bool { return other == ch })
+		e.tidy(ch.peer)
+	}
+}
+
+// createRequest answers CREATE_CHILD_SA: for a new Child SA, for one that replaces another, or for a new IKE_SA.
+func (e *Engine) createRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
+	e.confirm(sa)
+	offered, okSA := wire.Find[*wire.SA](ps)
+	nonce, okN := wire.Find[*wire.Nonce](ps)
+	switch {
+	case !okSA || !okN:
+		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "1.3", "CREATE_CHILD_SA request without SA or Ni"))
+	case offered.Proposals[0].Protocol == wire.ProtocolIKE:
+		e.rekeyIKERequest(sa, in, ps, offered, nonce.Data)
+	case sa.closing || sa.rekeying != nil:
+		e.answerError(sa, in, refuse(wire.NotifyTemporaryFailure, "2.25.2", "the IKE_SA is being replaced or deleted"))
+	default:
+		e.childRequest(sa, in, ps, nonce.Data)
+	}
+}
+
+// childRequest answers a request for a Child SA.
+func (e *Engine) childRequest(sa *ikeSA, in inbound, ps []wire.Payload, ni []byte) {
+	old, err := rekeyTarget(sa, ps)
+	if err != nil {
+		e.answerError(sa, in, err)
+		return
+	}
+	if old != nil {
+		old.rekeying.theirs.pending = true
+	}
+	answer := func(child []wire.Payload, err error) {
+		if err != nil {
+			e.answerError(sa, in, err)
+		} else {
+			e.reply(sa, in, child)
+		}
+		if old != nil {
+			old.rekeying.theirs.pending = false
+			e.settleChild(old)
+		}
+	}
+	nr := e.random(nonceLen)
+	e.offeredChild(sa, in, ps, sa.peer.ESP, func(ch *acceptance, err error) {
+		if err != nil {
+			answer(nil, err)
+			return
+		}
+		ch.rekeys = old
+		e.exchangeFor(ch, ps, func(x exchanged, err error) {
+			switch {
+			case sa.gone != nil:
+				ch.giveUp(e)
+			case err != nil:
+				ch.giveUp(e)
+				answer(nil, err)
+			default:
+				child := ch.complete(e, sa, x.shared, ni, nr)
+				answer(withExchange(child, nr, ch.choice.suite.Group, x.public), nil)
+			}
+		})
+	})
+}
+
+// exchangeFor makes the key exchange that the chosen suite wants, if it wants one.
+func (e *Engine) exchangeFor(ch *acceptance, ps []wire.Payload, then func(exchanged, error)) {
+	group, rnd := ch.choice.suite.Group, e.cfg.Rand
+	ke, ok := wire.Find[*wire.KE](ps)
+	switch {
+	case group == suite.GroupNone:
+		then(exchanged{}, nil)
+	case !ok || suite.Group(ke.Group) != group:
+		then(exchanged{}, &invalidKE{group})
+	default:
+		compute(e, nil, func() (exchanged, error) { return exchange(group, rnd, ke.Data) }, then)
+	}
+}
+
+// rekeyTarget is the Child SA that a request is to replace, or nil.
+func rekeyTarget(sa *ikeSA, ps []wire.Payload) (*childSA, error) {
+	n := wire.FindNotify(ps, wire.NotifyRekeySA)
+	if n == nil {
+		return nil, nil
+	}
+	old := sa.childByOut(espSPI(n.SPI))
+	switch {
+	case old == nil || n.Protocol != wire.ProtocolESP:
+		return nil, &childNotFound{n}
+	case old.deleting:
+		return nil, refuse(wire.NotifyTemporaryFailure, "2.25.1", "the Child SA is being deleted")
+	}
+	return old, nil
+}
+
+// childNotFound names the SPI that we do not know (RFC 7296 section 2.25).
+type childNotFound struct{ asked *wire.Notify }
+
+func (c *childNotFound) Error() string {
+	return "CHILD_SA_NOT_FOUND: there is no such Child SA to rekey"
+}
+
+func (c *childNotFound) payload() *wire.Notify {
+	return &wire.Notify{Kind: wire.NotifyChildSANotFound, Protocol: c.asked.Protocol, SPI: c.asked.SPI}
+}

@@ -1,0 +1,157 @@
+package ikev2
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"mipsecd/ikev2/suite"
+	"mipsecd/spd"
+)
+
+// childSA is a pair of ESP SAs.
+type childSA struct {
+	ike     *ikeSA // that it belongs to; nil once it is removed or an orphan
+	demand  spd.Demand
+	in, out uint32 // SPIs
+	suite   suite.ESPSuite
+	mine    bool // this side asked for it
+
+	deleting bool // a Delete for it is on its way
+	rekeying contest[childSA]
+}
+
+func (c *childSA) inID() spd.SAID  { return espID(c.demand.Local, c.in) }
+func (c *childSA) outID() spd.SAID { return espID(c.demand.Remote, c.out) }
+
+// replaced reports whether a rekeying has made its successor.
+func (c *childSA) replaced() bool {
+	return c.rekeying.mine.made != nil || c.rekeying.theirs.made != nil
+}
+
+// install puts a new pair into the kernel, inbound first, and tells the role. Larva is the SAID that was reserved: it is
+// another one than that of the inbound SA if the SA's addresses have moved meanwhile.
+func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd.Transform, replaces *childSA) {
+	life := e.lifetime(sa.peer.ChildLifetime)
+	one := func(dir spd.Dir, spi uint32, t spd.Transform) spd.SA {
+		s := spd.SA{
+			SPI: spi, Proto: spd.ESP, Mode: c.demand.Mode, Dir: dir, Transform: t, Lifetime: life, ReplayWindow: replayWindow,
+			Endpoints: spd.Endpoints{Src: c.demand.Local, Dst: c.demand.Remote}, Reqid: c.demand.ReqidOut,
+		}
+		if dir == spd.In {
+			s.Endpoints, s.Reqid = s.Endpoints.Reverse(), c.demand.ReqidIn
+		} else {
+			s.Acquire = c.demand.Acquire
+		}
+		return s
+	}
+	if larva != c.inID() {
+		e.emit(Remove{larva})
+	}
+	e.emit(Install{sa.peer.Name, one(spd.In, c.in, toUs)})
+	e.emit(Install{sa.peer.Name, one(spd.Out, c.out, toPeer)})
+	c.demand.Acquire = 0
+	c.ike = sa
+	sa.children = append(sa.children, c)
+
+	up := spd.ChildUp{Demand: c.demand, In: c.inID(), Out: c.outID()}
+	if replaces != nil {
+		up.Replaces = replaces.inID()
+	}
+	e.notify(up)
+	e.adopt(sa.peer.Name, c.demand)
+	if replaces == nil {
+		e.settleTwins(c)
+	}
+}
+
+// replayWindow is the anti-replay window of the SAs in packets.
+const replayWindow = 32
+
+// lifetime gives both ends of an SA's life; each side rekeys at a moment of its own.
+func (e *Engine) lifetime(hard time.Duration) spd.Lifetime {
+	if hard == 0 {
+		return spd.Lifetime{}
+	}
+	return spd.Lifetime{Soft: e.early(hard), Hard: hard}
+}
+
+// removeChild takes a pair out of the kernel and out of its IKE_SA; one that is removed already is fine.
+func (e *Engine) removeChild(c *childSA, reason string) {
+	if c.ike == nil {
+		return
+	}
+	c.ike.children = slices.DeleteFunc(c.ike.children, func(other *childSA) bool { return other == c })
+	c.ike = nil
+	e.removePair(c, reason)
+}
+
+func (e *Engine) removePair(c *childSA, reason string) {
+	e.emit(Remove{c.outID()})
+	e.emit(Remove{c.inID()})
+	e.notify(spd.ChildDown{Demand: c.demand, In: c.inID(), Out: c.outID(), Reason: reason})
+}
+
+// settleChild decides what becomes of a pair that was rekeyed: who made the surviving one deletes the old one, who made
+// the other one deletes that (RFC 7296 section 2.8.1).
+func (e *Engine) settleChild(old *childSA) {
+	rekeyed := &old.rekeying
+	switch {
+	case rekeyed.pending() || rekeyed.mine.made == nil:
+	case rekeyed.mineLoses():
+		e.deleteChild(rekeyed.mine.made, "rekeyed by both sides at once")
+	default:
+		e.deleteChild(old, "rekeyed")
+	}
+}
+
+// settleTwins leaves one pair for the same policies, beside those that are being rekeyed: that which the initiator of the IKE_SA asked for, and of two that one
+// side asked for the newer. Both sides come to the same end; who asked for the other one deletes it. Two can come about
+// when both sides' kernels call for SAs at once, as after a movement without the K bit. With both in place a MIGRATE would
+// leave one behind.
+func (e *Engine) settleTwins(c *childSA) {
+	sa := c.ike
+	for _, other := range slices.Clone(sa.children) {
+		if other == c || other.deleting || other.replaced() || other.rekeying.pending() || !sameDemand(other.demand, c.demand) {
+			continue
+		}
+		loser := other
+		if other.mine != c.mine && other.mine == sa.initiator {
+			loser = c
+		}
+		if loser.mine {
+			e.deleteChild(loser, "a second one for the same policies")
+		}
+	}
+}
+
+// childBy finds the Child SA that match picks, or nil.
+func (a *association) childBy(match func(*childSA) bool) *childSA {
+	for _, sa := range a.sas {
+		if i := slices.IndexFunc(sa.children, match); i >= 0 {
+			return sa.children[i]
+		}
+	}
+	return nil
+}
+
+// childByOut finds the Child SA by the SPI that the peer receives on, as a Delete or a REKEY_SA names it.
+func (sa *ikeSA) childByOut(spi uint32) *childSA {
+	if i := slices.IndexFunc(sa.children, func(c *childSA) bool { return c.out == spi }); i >= 0 {
+		return sa.children[i]
+	}
+	return nil
+}
+
+// installFailed ends a pair that the kernel did not take.
+func (e *Engine) installFailed(f InstallFailed) {
+	e.withChild(f.Peer, f.ID, func(c *childSA) {
+		if !c.deleting {
+			e.failed(c.demand, fmt.Errorf("the kernel refused %s: %w", f.ID, f.Err))
+			e.deleteChild(c, "the kernel refused it")
+		}
+	})
+}
+
+// failed tells the role that a demand came to nothing.
+func (e *Engine) failed(d spd.Demand, err error) { e.notify(spd.KeyFailed{Demand: d, Err: err}) }

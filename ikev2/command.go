@@ -1,0 +1,142 @@
+package ikev2
+
+import (
+	"fmt"
+	"slices"
+
+	"mipsecd/spd"
+)
+
+// command carries a role's wish out.
+func (e *Engine) command(c spd.Command) {
+	switch c := c.(type) {
+	case spd.Key:
+		e.key(c)
+	case spd.Grant:
+		if then, ok := e.requests[c.Request]; ok {
+			delete(e.requests, c.Request)
+			then(c)
+		}
+	case spd.Relocate:
+		e.relocate(c)
+	case spd.MoveSAs:
+		e.moveSAs(c)
+	case spd.Expired:
+		e.expired(c)
+	case spd.Lost:
+		e.withChild(c.Peer, c.ID, func(child *childSA) { e.deleteChild(child, "no longer in the kernel") })
+	case spd.Probe:
+		e.withCurrent(c.Peer, e.probe)
+	case spd.RekeyPeer:
+		e.withCurrent(c.Peer, e.rekeyIKE)
+	case spd.Terminate:
+		e.terminatePeer(c.Peer)
+	case spd.Superseded:
+		if e.sas[c.Except] == nil { // else it is done already
+			e.supersede(c.Peer, nil, e.nextID())
+		}
+	}
+}
+
+// key asks for a Child SA on the IKE_SA that is there, or begins one.
+func (e *Engine) key(c spd.Key) {
+	d := c.Demand
+	peer := e.cfg.Peers.ByName(d.Peer)
+	if peer == nil {
+		e.failed(d, fmt.Errorf("no peer is called %q", d.Peer))
+		return
+	}
+	a := e.association(d.Peer)
+	if a.has(d) {
+		return
+	}
+	if sa := a.current(); sa != nil && sa.rekeying == nil {
+		e.createChild(peer, d, nil)
+		return
+	}
+	a.wanted = append(a.wanted, d)
+	if a.current() == nil && a.starting() == nil {
+		e.initiate(peer, c.Path)
+	}
+}
+
+// has reports whether a demand is wanted or under way already.
+func (a *association) has(d spd.Demand) bool {
+	same := func(other spd.Demand) bool { return sameDemand(other, d) }
+	return slices.ContainsFunc(a.wanted, same) ||
+		slices.ContainsFunc(a.underWay, func(n *negotiation) bool { return n.rekeys == nil && same(n.demand) })
+}
+
+// askWanted asks for what has waited for an IKE_SA.
+func (e *Engine) askWanted(peer *Peer) {
+	a := e.association(peer.Name)
+	if sa := a.current(); sa == nil || sa.rekeying != nil {
+		e.tidy(peer.Name)
+		return
+	}
+	wanted := a.wanted
+	a.wanted = nil
+	for _, d := range wanted {
+		e.createChild(peer, d, nil)
+	}
+}
+
+// expired rekeys a Child SA at its soft lifetime and deletes it at its hard one.
+func (e *Engine) expired(c spd.Expired) {
+	e.withChild(c.Peer, c.ID, func(child *childSA) {
+		switch {
+		case c.Hard:
+			e.deleteChild(child, "its lifetime ended")
+		case !child.deleting && !child.rekeying.pending() && !child.replaced() && !child.ike.closing:
+			e.createChild(child.ike.peer, child.demand, child)
+		}
+	})
+}
+
+func (e *Engine) withChild(peer string, id spd.SAID, f func(*childSA)) {
+	if a := e.peers[peer]; a != nil {
+		if c := a.childBy(func(c *childSA) bool { return c.inID() == id || c.outID() == id }); c != nil {
+			f(c)
+		}
+	}
+}
+
+func (e *Engine) withCurrent(peer string, f func(*ikeSA)) {
+	if a := e.peers[peer]; a != nil {
+		if sa := a.current(); sa != nil {
+			f(sa)
+		}
+	}
+}
+
+// terminatePeer deletes what is established with a peer, and drops what is not.
+func (e *Engine) terminatePeer(peer string) {
+	a := e.peers[peer]
+	if a == nil {
+		return
+	}
+	for _, sa := range slices.Clone(a.sas) {
+		if sa.established {
+			e.terminate(sa)
+		} else {
+			e.lose(sa, errTerminated)
+		}
+	}
+	e.removeOrphans(peer, a.orphans, "terminated")
+}
+
+// supersede forgets what there was with a peer before it began anew (RFC 7296 section 2.4): what was established before
+// the handshake that says so began. An IKE_SA that both sides have begun at once thus stays on both, whichever comes to
+// stand first.
+func (e *Engine) supersede(peer string, by *ikeSA, began uint64) {
+	a := e.peers[peer]
+	if a == nil {
+		return
+	}
+	for _, sa := range slices.Clone(a.sas) {
+		if sa != by && sa.established && sa.since < began {
+			e.lose(sa, errSuperseded)
+		}
+	}
+	e.removeOrphans(peer, a.orphans, errSuperseded.Error())
+}

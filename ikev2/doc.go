@@ -1,0 +1,12 @@
+// Package ikev2 is the Internet Key Exchange version 2 (RFC 7296) as a pure state machine: an Engine takes one Input at
+// a time together with the time, and returns ordered Effects. It opens no socket, starts no goroutine and reads no
+// clock. It knows nothing of mobility: a role tells it by Commands over which path a peer is to be spoken to, and for
+// which addresses SAs are wanted.
+//
+// To follow an exchange, start where it begins:
+//
+//	IKE_SA_INIT, IKE_AUTH   initiate.go, respond.go
+//	CREATE_CHILD_SA         create.go (asking), accept.go (answering), rekey.go (the IKE_SA itself)
+//	INFORMATIONAL           inform.go
+//	a movement              move.go
+package ikev2

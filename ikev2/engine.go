@@ -1,0 +1,291 @@
+package ikev2
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net/netip"
+	"time"
+
+	"mipsecd/ikev2/suite"
+	"mipsecd/ikev2/wire"
+	"mipsecd/spd"
+)
+
+// Config is what an Engine needs to know.
+type Config struct {
+	// Shard is the first octet of every SPI that this engine makes, so that a datagram finds the engine that owns its
+	// IKE_SA (see ShardOf).
+	Shard uint8
+	Peers Peers
+	// IKE are the proposals acceptable from a peer that has not said who it is.
+	IKE    []suite.Proposal
+	Timing Timing
+	Limits Limits
+	// Rand is the source of nonces, SPIs and private keys. Jobs read it too, from whatever goroutine they run on.
+	Rand io.Reader
+	// Trace asks for a Traced effect for each message, in clear. It holds no keys.
+	Trace bool
+}
+
+// Timing of retransmission and half-open IKE_SAs (RFC 7296 section 2.4 leaves it to the implementation). A zero field
+// takes its value from DefaultTiming.
+type Timing struct {
+	// Retransmit is the wait before the first retransmission; it doubles with each.
+	Retransmit time.Duration
+	// Tries is how often a request is sent in all before the IKE_SA is given up.
+	Tries int
+	// HalfOpen is how long a responder waits for IKE_AUTH.
+	HalfOpen time.Duration
+}
+
+// DefaultTiming gives a request up after 63 times Retransmit: about half a minute.
+var DefaultTiming = Timing{Retransmit: 500 * time.Millisecond, Tries: 6, HalfOpen: 30 * time.Second}
+
+// Limits bound what unauthenticated senders can make an engine hold. A zero field takes its value from DefaultLimits.
+type Limits struct {
+	// Cookies is the number of half-open IKE_SAs from which on a cookie is asked for (RFC 7296 section 2.6).
+	Cookies int
+	// HalfOpen is the number of half-open IKE_SAs at which further IKE_SA_INIT requests are dropped. Each holds about
+	// 2 KB.
+	HalfOpen int
+}
+
+// DefaultLimits allow about 20 MB of half-open IKE_SAs.
+var DefaultLimits = Limits{Cookies: 100, HalfOpen: 10000}
+
+// Input is one thing that an Engine is told.
+type Input interface{ input() }
+
+// Datagram arrived, or is to be sent, between these two addresses. Data that was given to Step is the engine's: it is
+// kept and not to be changed.
+type Datagram struct {
+	Local, Remote netip.AddrPort
+	Data          []byte
+}
+
+// Command is a role's wish.
+type Command struct{ spd.Command }
+
+// JobDone brings the result of a Job.
+type JobDone struct {
+	ID    uint64
+	Value any
+	Err   error
+}
+
+// InstallFailed says that the kernel refused an Install.
+type InstallFailed struct {
+	Peer string
+	ID   spd.SAID
+	Err  error
+}
+
+// Tick says only that time has passed.
+type Tick struct{}
+
+func (Datagram) input()      {}
+func (Command) input()       {}
+func (JobDone) input()       {}
+func (InstallFailed) input() {}
+func (Tick) input()          {}
+
+// Effect is one thing that an Engine wants done. Effects are carried out in their order: an inbound SA is installed
+// before the message that lets the peer use it leaves.
+type Effect interface{ effect() }
+
+// Send wants a datagram sent.
+type Send struct{ Datagram }
+
+// Install wants an SA for this peer in the kernel.
+type Install struct {
+	Peer string
+	SA   spd.SA
+}
+
+// Remove wants an SA out of the kernel.
+type Remove struct{ ID spd.SAID }
+
+// AllocSPI wants an inbound SPI from the kernel; the JobDone has a uint32.
+type AllocSPI struct {
+	ID    uint64
+	Larva spd.LarvalSA
+}
+
+// Job wants Run called, on any goroutine; it takes long and shares no state with the engine.
+type Job struct {
+	ID  uint64
+	Run func() (any, error)
+}
+
+// Notice is for the role.
+type Notice struct{ spd.Notice }
+
+// Dropped says that a datagram was not used, and why.
+type Dropped struct {
+	Remote netip.AddrPort
+	Err    error
+}
+
+// Traced is a message in clear: an IKE header whose next payload is the first inner one, and the payloads.
+type Traced struct {
+	Local, Remote netip.AddrPort
+	Outbound      bool
+	Message       []byte
+	Summary       string
+}
+
+func (Send) effect()     {}
+func (Install) effect()  {}
+func (Remove) effect()   {}
+func (AllocSPI) effect() {}
+func (Job) effect()      {}
+func (Notice) effect()   {}
+func (Dropped) effect()  {}
+func (Traced) effect()   {}
+
+// Engine holds the IKE_SAs of one shard. It is not safe for concurrent use: one goroutine owns it.
+type Engine struct {
+	cfg     Config
+	now     time.Time
+	effects []Effect
+
+	sas      map[uint64]*ikeSA  // by the SPI that is ours
+	begun    map[initKey]*ikeSA // the peers' initiative
+	halfOpen int                // of those, that wait for IKE_AUTH
+	peers    map[string]*association
+	timers   timerHeap
+	cookies  cookieJar
+
+	lastID   uint64 // of jobs and requests, and the order in which IKE_SAs come to stand
+	jobs     map[uint64]func(JobDone)
+	requests map[uint64]func(spd.Grant)
+}
+
+// New makes an engine without any IKE_SA.
+func New(cfg Config) *Engine {
+	t, l := &cfg.Timing, &cfg.Limits
+	orDefault(&t.Retransmit, DefaultTiming.Retransmit)
+	orDefault(&t.Tries, DefaultTiming.Tries)
+	orDefault(&t.HalfOpen, DefaultTiming.HalfOpen)
+	orDefault(&l.Cookies, DefaultLimits.Cookies)
+	orDefault(&l.HalfOpen, DefaultLimits.HalfOpen)
+	return &Engine{
+		cfg: cfg, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
+		jobs: map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
+		lastID: uint64(cfg.Shard) << 56, // a Grant finds its way back by it
+	}
+}
+
+func orDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// Step handles one input and all timers that are due, and returns what is to be done, in order.
+func (e *Engine) Step(now time.Time, in Input) []Effect {
+	e.now = now
+	switch in := in.(type) {
+	case Datagram:
+		e.receive(in)
+	case Command:
+		e.command(in.Command)
+	case JobDone:
+		if then, ok := e.jobs[in.ID]; ok {
+			delete(e.jobs, in.ID)
+			then(in)
+		}
+	case InstallFailed:
+		e.installFailed(in)
+	case Tick:
+	}
+	e.runTimers()
+	out := e.effects
+	e.effects = nil
+	return out
+}
+
+// SetTrace switches Traced effects on or off.
+func (e *Engine) SetTrace(on bool) { e.cfg.Trace = on }
+
+func (e *Engine) emit(f Effect)              { e.effects = append(e.effects, f) }
+func (e *Engine) notify(n spd.Notice)        { e.emit(Notice{n}) }
+func (e *Engine) drop(d Datagram, err error) { e.emit(Dropped{Remote: d.Remote, Err: err}) }
+
+func (e *Engine) nextID() uint64 {
+	e.lastID++
+	return e.lastID
+}
+
+// compute runs work as a job and goes on with its result, unless the IKE_SA that it is for has gone meanwhile; nil goes
+// on in any case.
+func compute[T any](e *Engine, sa *ikeSA, work func() (T, error), then func(T, error)) {
+	id := e.nextID()
+	e.jobs[id] = func(done JobDone) {
+		if sa == nil || sa.gone == nil {
+			v, _ := done.Value.(T)
+			then(v, done.Err)
+		}
+	}
+	e.emit(Job{ID: id, Run: func() (any, error) { return work() }})
+}
+
+// allocSPI reserves an inbound SPI for a demand and goes on with the larval SA's name.
+func (e *Engine) allocSPI(d spd.Demand, then func(larva spd.SAID, err error)) {
+	id := e.nextID()
+	e.jobs[id] = func(done JobDone) {
+		spi, _ := done.Value.(uint32)
+		then(espID(d.Local, spi), done.Err)
+	}
+	e.emit(AllocSPI{ID: id, Larva: spd.LarvalSA{
+		Endpoints: spd.Endpoints{Src: d.Remote, Dst: d.Local}, Proto: spd.ESP, Mode: d.Mode, Reqid: d.ReqidIn,
+	}})
+}
+
+func espID(dst netip.Addr, spi uint32) spd.SAID { return spd.SAID{Dst: dst, Proto: spd.ESP, SPI: spi} }
+
+// random returns n octets.
+func (e *Engine) random(n int) []byte {
+	b := make([]byte, n)
+	if _, err := io.ReadFull(e.cfg.Rand, b); err != nil {
+		// The system's source does not fail; a nonce that is not random must never be sent.
+		panic(fmt.Sprintf("ikev2: no randomness: %v", err))
+	}
+	return b
+}
+
+// newSPI makes an SPI of this shard that is not zero and not in use.
+func (e *Engine) newSPI() uint64 {
+	for {
+		b := e.random(8)
+		b[0] = e.cfg.Shard
+		spi := binary.BigEndian.Uint64(b)
+		if _, used := e.sas[spi]; !used && spi != 0 {
+			return spi
+		}
+	}
+}
+
+// ShardOf tells which of n engines a datagram is for: the one that made our SPI in it, or for a new IKE_SA one chosen by
+// the initiator's SPI, so that a retransmission finds the same one. Not ok means that the datagram is for none.
+func ShardOf(data []byte, n int) (shard int, ok bool) {
+	h, err := wire.ParseHeader(data)
+	if err != nil {
+		return 0, false
+	}
+	if h.Exchange == wire.ExchangeIKESAInit && h.Initiator {
+		return int(h.SPIi % uint64(n)), true
+	}
+	shard = int(ownSPI(h) >> 56)
+	return shard, shard < n
+}
+
+// ownSPI is the one of the two SPIs that the receiver of a message made.
+func ownSPI(h wire.Header) uint64 {
+	if h.Initiator {
+		return h.SPIr
+	}
+	return h.SPIi
+}

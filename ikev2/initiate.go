@@ -1,0 +1,239 @@
+package ikev2
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"mipsecd/ikev2/suite"
+	"mipsecd/ikev2/wire"
+	"mipsecd/internal/secret"
+	"mipsecd/spd"
+)
+
+// Port is where IKE is spoken (RFC 7296 section 2).
+const Port = 500
+
+const nonceLen = 32
+
+// maxCookies bounds how often one IKE_SA_INIT is started over for a cookie (RFC 7296 section 2.6).
+const maxCookies = 5
+
+// initiate begins an IKE_SA with a peer; what is wanted waits in the association.
+func (e *Engine) initiate(peer *Peer, path spd.Path) {
+	sa := &ikeSA{
+		own: e.newSPI(), initiator: true, peer: peer,
+		local: netip.AddrPortFrom(path.Local, Port), remote: netip.AddrPortFrom(path.Remote, Port),
+		hs: &handshake{began: e.nextID(), ni: e.random(nonceLen), group: firstGroup(peer.IKE)},
+	}
+	e.sas[sa.own] = sa
+	e.join(sa)
+	e.generate(sa)
+}
+
+// generate makes the key of the handshake's group, then sends IKE_SA_INIT with it. Until then no answer counts.
+func (e *Engine) generate(sa *ikeSA) {
+	sa.outstanding = nil
+	group, rnd := sa.hs.group, e.cfg.Rand
+	compute(e, sa, func() (*suite.KEKey, error) { return suite.GenerateKE(group, rnd) }, func(k *suite.KEKey, err error) {
+		if err != nil {
+			e.lose(sa, err)
+			return
+		}
+		sa.hs.key = k
+		e.sendInit(sa)
+	})
+}
+
+// sendInit sends the IKE_SA_INIT request; again from the start when a cookie or another group is asked for.
+func (e *Engine) sendInit(sa *ikeSA) {
+	hs := sa.hs
+	var ps []wire.Payload
+	if hs.cookie != nil {
+		ps = append(ps, &wire.Notify{Kind: wire.NotifyCookie, Data: hs.cookie})
+	}
+	ps = append(ps, offerIKE(sa.peer.IKE, nil), &wire.KE{Group: uint16(hs.group), Data: hs.key.Public()}, &wire.Nonce{Data: hs.ni})
+	h := sa.header(wire.ExchangeIKESAInit, 0, false)
+	hs.request = e.clear(Datagram{Local: sa.local, Remote: sa.remote}, h, ps)
+	e.stop(sa.retransmit)
+	e.transmit(sa, &request{exchange: wire.ExchangeIKESAInit, bytes: hs.request})
+}
+
+// initResponse takes the answer to IKE_SA_INIT. Nothing protects it: what makes no sense is dropped, so that a forger
+// cannot end the handshake before the true answer comes (RFC 7296 section 2.21.1).
+func (e *Engine) initResponse(sa *ikeSA, d Datagram, h wire.Header) {
+	hs := sa.hs
+	if hs == nil || hs.response != nil || sa.outstanding == nil || !h.Response || h.MessageID != 0 {
+		e.drop(d, fmt.Errorf("%s response to no request of ours", h.Exchange))
+		return
+	}
+	m, err := wire.Parse(d.Data)
+	if err != nil {
+		e.drop(d, err)
+		return
+	}
+	e.traced(false, d, m.Header, m.Payloads, nil)
+	if n := wire.FindNotify(m.Payloads, wire.NotifyCookie); n != nil {
+		e.again(sa, d, hs.cookies < maxCookies && len(n.Data) > 0 && len(n.Data) <= 64, func() {
+			hs.cookies++
+			hs.cookie = n.Data
+			e.sendInit(sa)
+		})
+		return
+	}
+	if wire.FindNotify(m.Payloads, wire.NotifyInvalidKEPayload) != nil {
+		group, ok := otherGroup(m.Payloads, sa.peer.IKE, hs.group)
+		e.again(sa, d, ok && !hs.retried, func() {
+			hs.retried, hs.group = true, group
+			e.stop(sa.retransmit)
+			e.generate(sa)
+		})
+		return
+	}
+	if err := errorIn(m.Payloads); err != nil {
+		// Nobody need believe an unprotected refusal, but nothing better may come: the retransmissions decide.
+		e.drop(d, err)
+		return
+	}
+	e.initAnswered(sa, d, m)
+}
+
+// again starts IKE_SA_INIT over if the answer that asks for it is reasonable.
+func (e *Engine) again(sa *ikeSA, d Datagram, reasonable bool, start func()) {
+	if !reasonable {
+		e.drop(d, fmt.Errorf("%s: an unreasonable demand to start over", wire.ExchangeIKESAInit))
+		return
+	}
+	start()
+}
+
+// initAnswered checks the responder's choice and makes the keys.
+func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
+	hs := sa.hs
+	offered, okSA := wire.Find[*wire.SA](m.Payloads)
+	ke, okKE := wire.Find[*wire.KE](m.Payloads)
+	nonce, okN := wire.Find[*wire.Nonce](m.Payloads)
+	if !okSA || !okKE || !okN || m.SPIr == 0 {
+		e.drop(d, errors.New("IKE_SA_INIT response without SA, KE, Nr or SPI"))
+		return
+	}
+	c, ok := answeredIKE(sa.peer.IKE, offered)
+	if !ok || c.suite.Group != hs.group || suite.Group(ke.Group) != hs.group {
+		e.drop(d, errors.New("IKE_SA_INIT response chooses what was not offered"))
+		return
+	}
+	hs.response, hs.nr = d.Data, nonce.Data
+	e.stop(sa.retransmit)
+	compute(e, sa, func() (secret.Bytes, error) { return hs.key.Shared(ke.Data) }, func(shared secret.Bytes, err error) {
+		if err == nil {
+			sa.other, sa.suite = m.SPIr, c.suite
+			err = deriveIKE(sa, firstSeed(c.suite.PRF, shared, hs.ni, hs.nr), hs.ni, hs.nr)
+		}
+		if err != nil {
+			// Perhaps forged: wait for another answer.
+			e.drop(d, err)
+			hs.response = nil
+			e.scheduleRetransmit(sa, sa.outstanding)
+			return
+		}
+		sa.outstanding = nil
+		sa.nextSend = 1
+		e.authenticate(sa)
+	})
+}
+
+// authenticate sends IKE_AUTH with the first Child SA that is wanted (RFC 4877 section 7.3: the one for BU and BA).
+func (e *Engine) authenticate(sa *ikeSA) {
+	a := e.association(sa.peer.Name)
+	if len(a.wanted) == 0 {
+		e.lose(sa, errors.New("nothing is wanted of the peer any more"))
+		return
+	}
+	n := &negotiation{demand: a.wanted[0], proposals: withoutGroups(sa.peer.ESP), on: sa}
+	a.wanted = slices.Delete(a.wanted, 0, 1)
+	n.begin(e, func(err error) {
+		if err != nil {
+			e.lose(sa, err)
+			return
+		}
+		id := sa.peer.LocalID.payload(true)
+		ps := []wire.Payload{id}
+		if len(a.sas) == 1 {
+			ps = append(ps, &wire.Notify{Kind: wire.NotifyInitialContact})
+		}
+		ps = append(ps, sa.peer.RemoteID.payload(false), &wire.Auth{
+			Method: wire.AuthSharedKey,
+			Data:   pskAuth(sa.suite.PRF, sa.peer.PSK, sa.keys.pi, sa.hs.request, sa.hs.nr, id),
+		})
+		ps = append(ps, n.payloads()...)
+		e.ask(sa, &request{
+			exchange: wire.ExchangeIKEAuth,
+			build:    func() []wire.Payload { return ps },
+			done:     func(ps []wire.Payload, err error) { e.authAnswered(sa, n, ps, err) },
+		})
+	})
+}
+
+// authAnswered checks who the responder is, and completes IKE_SA and first Child SA.
+func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err error) {
+	if err == nil {
+		err = e.checkResponder(sa, ps)
+	}
+	var unproven *identityError
+	switch {
+	case errors.As(err, &unproven):
+		n.giveUp(e, err)
+		e.disown(sa, err)
+		return
+	case err != nil:
+		e.lose(sa, err)
+		return
+	}
+	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
+	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
+	e.establish(sa)
+	e.up(sa, first, 0)
+	if err := errorIn(ps); err != nil {
+		n.giveUp(e, err) // the IKE_SA stands (RFC 7296 section 1.2)
+	} else if c, err := n.accepted(ps); err != nil {
+		n.reject(e, sa, err)
+	} else {
+		n.complete(e, sa, c, nil, ni, nr)
+	}
+	if first {
+		e.supersede(sa.peer.Name, sa, began)
+	}
+	e.askWanted(sa.peer)
+}
+
+// disown ends an IKE_SA whose responder is not who it should be, but has established it (RFC 7296 section 2.21.2).
+func (e *Engine) disown(sa *ikeSA, why error) {
+	e.close(sa, &wire.Notify{Kind: wire.NotifyAuthenticationFailed}, why)
+	e.failStranded(sa.peer.Name, why)
+}
+
+// identityError says that a peer has not proven to be who it should be.
+type identityError struct{ reason string }
+
+func (i *identityError) Error() string { return i.reason }
+
+// checkResponder verifies IDr and AUTH (RFC 7296 section 2.15).
+func (e *Engine) checkResponder(sa *ikeSA, ps []wire.Payload) error {
+	idr := wire.FindID(ps, false)
+	auth, okAuth := wire.Find[*wire.Auth](ps)
+	if idr == nil || !okAuth {
+		if err := errorIn(ps); err != nil {
+			return err
+		}
+		return errors.New("IKE_AUTH response without IDr or AUTH")
+	}
+	if got := identityOf(idr); got != sa.peer.RemoteID {
+		return &identityError{fmt.Sprintf("the peer says that it is %s, not %s", got, sa.peer.RemoteID)}
+	}
+	want := secret.Bytes(pskAuth(sa.suite.PRF, sa.peer.PSK, sa.keys.pr, sa.hs.response, sa.hs.ni, idr))
+	if auth.Method != wire.AuthSharedKey || !want.Equal(auth.Data) {
+		return &identityError{fmt.Sprintf("the peer does not have the pre-shared key of %s", sa.peer.RemoteID)}
+	}
+	return nil
+}

@@ -1,0 +1,161 @@
+package ikev2
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"mipsecd/spd"
+)
+
+// orphanLife bounds how long SAs serve whose IKE_SA was given up by a movement without the K bit.
+const orphanLife = time.Minute
+
+// relocate follows a movement. With the K bit the IKE_SA's endpoint is moved and nothing is sent (RFC 6275 sections
+// 10.3.1 and 11.7.3); what is on its way is retransmitted from the new address. Without it the IKE_SA of another path is
+// discarded; its SAs serve until those of the next one replace them (RFC 4877 section 7.4). A handshake is begun again in
+// either case.
+func (e *Engine) relocate(c spd.Relocate) {
+	a := e.peers[c.Peer]
+	if a == nil {
+		return
+	}
+	begin := false
+	for _, sa := range slices.Clone(a.sas) {
+		switch {
+		case sa.path() == c.Path:
+		case sa.established && c.Keep:
+			e.moveIKE(sa, c.Path)
+		case sa.established:
+			begin = begin || c.Renew
+			e.abandon(a, sa, c.Renew)
+		default:
+			begin = true
+			e.reclaim(a, sa)
+			e.forget(sa, errMoved)
+		}
+	}
+	if peer := e.cfg.Peers.ByName(c.Peer); begin && len(a.wanted) > 0 && a.current() == nil && a.starting() == nil {
+		e.peers[c.Peer] = a // forgotten if there was nothing else
+		e.initiate(peer, c.Path)
+	} else {
+		e.askWanted(peer)
+		e.failStranded(c.Peer, errMoved)
+	}
+}
+
+func (e *Engine) moveIKE(sa *ikeSA, to spd.Path) {
+	old := sa.path()
+	sa.local = netip.AddrPortFrom(to.Local, sa.local.Port())
+	sa.remote = netip.AddrPortFrom(to.Remote, sa.remote.Port())
+	e.notify(spd.PeerMoved{Peer: sa.peer.Name, ID: sa.own, Old: old, New: to})
+}
+
+// reclaim makes what is being asked on an IKE_SA, or about to be, wanted again.
+func (e *Engine) reclaim(a *association, sa *ikeSA) {
+	for _, n := range slices.Clone(a.underWay) {
+		if n.rekeys == nil && (n.on == sa || n.on == nil) {
+			a.wanted = append(a.wanted, n.demand)
+			n.giveUp(e, nil)
+		}
+	}
+}
+
+// abandon gives an IKE_SA up without a word to the old path. If it is to be renewed, what it had is wanted again.
+func (e *Engine) abandon(a *association, sa *ikeSA, renew bool) {
+	if renew {
+		e.reclaim(a, sa)
+	}
+	var orphans []*childSA
+	for _, c := range sa.children {
+		if !sa.closing && !c.deleting && !c.replaced() {
+			orphans = append(orphans, c)
+		}
+	}
+	for _, c := range orphans {
+		c.ike = nil
+		if renew && !a.has(c.demand) {
+			a.wanted = append(a.wanted, c.demand)
+		}
+	}
+	sa.children = slices.DeleteFunc(sa.children, func(c *childSA) bool { return c.ike == nil })
+	a.orphans = append(a.orphans, orphans...)
+	e.discard(sa, errMoved)
+	if len(orphans) > 0 {
+		e.after(orphanLife, func() { e.removeOrphans(sa.peer.Name, orphans, "not replaced after a movement") })
+	}
+}
+
+// adopt removes the orphans that a new pair takes over from.
+func (e *Engine) adopt(peer string, d spd.Demand) {
+	var same []*childSA
+	for _, c := range e.association(peer).orphans {
+		if sameDemand(c.demand, d) {
+			same = append(same, c)
+		}
+	}
+	e.removeOrphans(peer, same, "set up anew after a movement")
+}
+
+// removeOrphans removes those that are still there.
+func (e *Engine) removeOrphans(peer string, orphans []*childSA, reason string) {
+	a := e.peers[peer]
+	for _, c := range slices.Clone(orphans) {
+		if a == nil {
+			return
+		}
+		if i := slices.Index(a.orphans, c); i >= 0 {
+			a.orphans = slices.Delete(a.orphans, i, i+1)
+			e.removePair(c, reason)
+		}
+	}
+	e.tidy(peer)
+}
+
+// sameDemand reports whether two demands are for the same policies.
+func sameDemand(a, b spd.Demand) bool {
+	return a.Name == b.Name && a.Mode == b.Mode && a.ReqidIn == b.ReqidIn && a.ReqidOut == b.ReqidOut
+}
+
+// moveSAs follows the kernel, which has moved tunnel SAs: what is made from now on is for the new addresses.
+func (e *Engine) moveSAs(c spd.MoveSAs) {
+	a := e.peers[c.Peer]
+	if a == nil {
+		return
+	}
+	for i := range a.wanted {
+		readdress(&a.wanted[i], c.Change)
+	}
+	for _, n := range a.underWay {
+		readdress(&n.demand, c.Change)
+	}
+	for _, ch := range a.granted {
+		readdress(&ch.demand, c.Change)
+	}
+	children := slices.Clone(a.orphans)
+	for _, sa := range a.sas {
+		children = append(children, sa.children...)
+	}
+	for _, child := range children {
+		in, out := child.inID(), child.outID()
+		if readdress(&child.demand, c.Change) {
+			e.notify(spd.ChildMoved{Demand: child.demand, OldIn: in, OldOut: out, In: child.inID(), Out: child.outID()})
+		}
+	}
+}
+
+// readdress changes the SA addresses of a demand if the change is about one of its directions.
+func readdress(d *spd.Demand, c spd.EndpointChange) bool {
+	out := spd.Endpoints{Src: d.Local, Dst: d.Remote}
+	switch {
+	case d.Mode != c.Mode || c.Old == c.New:
+		return false
+	case c.Reqid == d.ReqidOut && c.Old == out:
+		d.Local, d.Remote = c.New.Src, c.New.Dst
+	case c.Reqid == d.ReqidIn && c.Old == out.Reverse():
+		d.Local, d.Remote = c.New.Dst, c.New.Src
+	default:
+		return false
+	}
+	return true
+}

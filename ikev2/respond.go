@@ -1,0 +1,185 @@
+package ikev2
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"mipsecd/ikev2/suite"
+	"mipsecd/ikev2/wire"
+	"mipsecd/internal/secret"
+)
+
+// initKey recognises a retransmitted IKE_SA_INIT request by all of it and where it is from (RFC 7296 section 2.1).
+type initKey [sha256.Size]byte
+
+func initKeyOf(d Datagram) (k initKey) {
+	h := sha256.New()
+	h.Write(binary.BigEndian.AppendUint16(d.Remote.Addr().AsSlice(), d.Remote.Port()))
+	h.Write(d.Data)
+	h.Sum(k[:0])
+	return k
+}
+
+// initRequest answers an IKE_SA_INIT request: first what costs nothing, then the cookie, and cryptography last.
+func (e *Engine) initRequest(d Datagram, h wire.Header) {
+	key := initKeyOf(d)
+	if sa := e.begun[key]; sa != nil {
+		// A retransmission; it is ignored while its answer is being worked on, and once that has been used.
+		if sa.hs != nil && sa.hs.response != nil && !sa.answering && sa.nextReceive == 1 {
+			e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.hs.response}})
+		}
+		return
+	}
+	m, err := wire.Parse(d.Data)
+	if err != nil {
+		var w *wire.Error
+		if errors.As(err, &w) && w.Notify == wire.NotifyUnsupportedCriticalPayload && h.MessageID == 0 {
+			e.refuseUnprotected(d, h, errorNotify(err))
+		}
+		e.drop(d, err)
+		return
+	}
+	offered, okSA := wire.Find[*wire.SA](m.Payloads)
+	ke, okKE := wire.Find[*wire.KE](m.Payloads)
+	nonce, okN := wire.Find[*wire.Nonce](m.Payloads)
+	if !okSA || !okKE || !okN || h.MessageID != 0 || h.SPIi == 0 {
+		e.drop(d, errors.New("IKE_SA_INIT request without SA, KE, Ni or SPI"))
+		return
+	}
+	e.traced(false, d, m.Header, m.Payloads, nil)
+	if e.halfOpen >= e.cfg.Limits.Cookies {
+		n := wire.FindNotify(m.Payloads, wire.NotifyCookie)
+		if n == nil || !e.cookieValid(n.Data, nonce.Data, d.Remote, h.SPIi) {
+			e.refuseUnprotected(d, h, &wire.Notify{Kind: wire.NotifyCookie, Data: e.cookie(nonce.Data, d.Remote, h.SPIi)})
+			return
+		}
+	}
+	if e.halfOpen >= e.cfg.Limits.HalfOpen {
+		e.drop(d, fmt.Errorf("%d half-open IKE_SAs already", e.halfOpen))
+		return
+	}
+	c, ok := chooseIKE(e.cfg.IKE, offered, suite.Group(ke.Group))
+	if !ok {
+		e.refuseUnprotected(d, h, &wire.Notify{Kind: wire.NotifyNoProposalChosen})
+		return
+	}
+	if c.suite.Group != suite.Group(ke.Group) {
+		e.refuseUnprotected(d, h, (&invalidKE{c.suite.Group}).payload())
+		return
+	}
+	e.respond(d, key, m, c, ke.Data, nonce.Data)
+}
+
+// refuseUnprotected answers an unprotected request without keeping anything.
+func (e *Engine) refuseUnprotected(d Datagram, h wire.Header, n *wire.Notify) {
+	answer := wire.Header{
+		SPIi: h.SPIi, SPIr: h.SPIr, Version: wire.Version20, Exchange: h.Exchange, Initiator: !h.Initiator, Response: true,
+		MessageID: h.MessageID,
+	}
+	e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: e.clear(d, answer, []wire.Payload{n})}})
+}
+
+// respond makes the key exchange and answers IKE_SA_INIT.
+func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suite.IKESuite], theirs, ni []byte) {
+	sa := &ikeSA{
+		own: e.newSPI(), other: m.SPIi, local: d.Local, remote: d.Remote, suite: c.suite, begun: key,
+		hs: &handshake{began: e.nextID(), ni: ni, nr: e.random(nonceLen), group: c.suite.Group, request: d.Data},
+	}
+	e.sas[sa.own] = sa
+	e.begun[key] = sa
+	e.halfOpen++
+	sa.giveUp = e.after(e.cfg.Timing.HalfOpen, func() { e.lose(sa, errors.New("IKE_AUTH did not come")) })
+
+	rnd := e.cfg.Rand
+	compute(e, sa, func() (exchanged, error) { return exchange(c.suite.Group, rnd, theirs) }, func(x exchanged, err error) {
+		if err == nil {
+			err = deriveIKE(sa, firstSeed(c.suite.PRF, x.shared, ni, sa.hs.nr), ni, sa.hs.nr)
+		}
+		if err != nil {
+			e.drop(d, err)
+			e.lose(sa, err)
+			return
+		}
+		ps := []wire.Payload{
+			acceptIKE(c, nil), &wire.KE{Group: uint16(c.suite.Group), Data: x.public}, &wire.Nonce{Data: sa.hs.nr},
+		}
+		sa.hs.response = e.clear(d, sa.header(wire.ExchangeIKESAInit, 0, true), ps)
+		sa.nextReceive = 1
+		e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.hs.response}})
+	})
+}
+
+// exchanged is a responder's half of a key exchange and its result. A public value of the initiator that is none is a
+// malformed message (RFC 6989 section 2.5).
+type exchanged struct {
+	public []byte
+	shared secret.Bytes
+}
+
+func exchange(g suite.Group, rnd io.Reader, theirs []byte) (x exchanged, err error) {
+	key, err := suite.GenerateKE(g, rnd)
+	if err != nil {
+		return x, err
+	}
+	x.shared, err = key.Shared(theirs)
+	x.public = key.Public()
+	return x, err
+}
+
+// authRequest finds out who the initiator is and what it may have.
+func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
+	if err := e.checkInitiator(sa, ps); err != nil {
+		e.answerError(sa, in, err)
+		return
+	}
+	idr := sa.peer.LocalID.payload(false)
+	answer := []wire.Payload{idr, &wire.Auth{
+		Method: wire.AuthSharedKey,
+		Data:   pskAuth(sa.suite.PRF, sa.peer.PSK, sa.keys.pr, sa.hs.response, sa.hs.ni, idr),
+	}}
+	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
+	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
+
+	e.offeredChild(sa, in, ps, withoutGroups(sa.peer.ESP), func(ch *acceptance, err error) {
+		e.establish(sa)
+		e.up(sa, first, 0)
+		if err != nil {
+			// The Child SA is refused, the IKE_SA stands (RFC 7296 section 1.2).
+			e.emit(Dropped{Remote: in.at.Remote, Err: err})
+			e.reply(sa, in, append(answer, errorNotify(err)))
+		} else {
+			e.reply(sa, in, append(answer, ch.complete(e, sa, nil, ni, nr)...))
+		}
+		if first {
+			e.supersede(sa.peer.Name, sa, began)
+		}
+		e.askWanted(sa.peer)
+	})
+}
+
+// checkInitiator verifies IDi and AUTH, and finds the peer with that identity: whatever its address is, its parameters
+// are chosen by who it is.
+func (e *Engine) checkInitiator(sa *ikeSA, ps []wire.Payload) error {
+	idi := wire.FindID(ps, true)
+	auth, okAuth := wire.Find[*wire.Auth](ps)
+	if idi == nil || !okAuth {
+		return refuse(wire.NotifyAuthenticationFailed, "2.15", "IKE_AUTH request without IDi or AUTH")
+	}
+	id := identityOf(idi)
+	peer := e.cfg.Peers.ByIdentity(id)
+	if peer == nil {
+		return refuse(wire.NotifyAuthenticationFailed, "2.15", "nobody here knows %s", id)
+	}
+	if _, ok := chooseIKE(peer.IKE, acceptIKE(choice[suite.IKESuite]{suite: sa.suite, num: 1}, nil), sa.suite.Group); !ok {
+		return refuse(wire.NotifyAuthenticationFailed, "2.15", "%s may not use %s", id, sa.suite)
+	}
+	want := secret.Bytes(pskAuth(sa.suite.PRF, peer.PSK, sa.keys.pi, sa.hs.request, sa.hs.nr, idi))
+	if auth.Method != wire.AuthSharedKey || !want.Equal(auth.Data) {
+		return refuse(wire.NotifyAuthenticationFailed, "2.15", "%s does not have the pre-shared key", id)
+	}
+	sa.peer = peer
+	return nil
+}

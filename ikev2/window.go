@@ -1,0 +1,250 @@
+package ikev2
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"mipsecd/ikev2/wire"
+	"mipsecd/spd"
+)
+
+// window is the message window of an IKE_SA, of size one each way (RFC 7296 section 2.3): one request of ours
+// outstanding, one of the peer's answered at a time.
+type window struct {
+	nextSend    uint32
+	outstanding *request
+	queue       []*request
+	retransmit  *timer
+
+	nextReceive uint32
+	answering   bool   // the request nextReceive is being worked on
+	lastReply   []byte // the answer to nextReceive-1, for its retransmissions
+}
+
+// request is an exchange that this side starts.
+type request struct {
+	exchange wire.ExchangeType
+	children bool // it makes, rekeys or deletes a Child SA
+	// build makes the payloads when the request's turn comes; nil means that it is no longer wanted.
+	build func() []wire.Payload
+	// done gets the answer, or the error that there will be none.
+	done func([]wire.Payload, error)
+	// again asks the same on the IKE_SA that has replaced this one; nil if it need not be.
+	again func(*ikeSA)
+
+	id       uint32
+	bytes    []byte
+	tries    int
+	answered bool // its answer is being worked on
+}
+
+// ask queues a request and sends it when it is its turn.
+func (e *Engine) ask(sa *ikeSA, r *request) {
+	sa.queue = append(sa.queue, r)
+	e.askNext(sa)
+}
+
+func (e *Engine) askNext(sa *ikeSA) {
+	for sa.outstanding == nil && sa.gone == nil {
+		// While an IKE_SA is being rekeyed its Child SAs are left alone (RFC 7296 section 1.3.2).
+		i := slices.IndexFunc(sa.queue, func(r *request) bool { return !r.children || sa.rekeying == nil })
+		if i < 0 {
+			return
+		}
+		r := sa.queue[i]
+		sa.queue = slices.Delete(sa.queue, i, i+1)
+		ps := r.build()
+		if ps == nil {
+			continue
+		}
+		r.id = sa.nextSend
+		sa.nextSend++
+		r.bytes = e.sealed(sa, Datagram{Local: sa.local, Remote: sa.remote}, r.exchange, r.id, false, ps)
+		e.transmit(sa, r)
+	}
+}
+
+// transmit sends a request for the first time.
+func (e *Engine) transmit(sa *ikeSA, r *request) {
+	sa.outstanding, sa.early = r, nil
+	e.send(sa, r.bytes)
+	r.tries = 1
+	e.scheduleRetransmit(sa, r)
+}
+
+func (e *Engine) send(sa *ikeSA, data []byte) {
+	e.emit(Send{Datagram{Local: sa.local, Remote: sa.remote, Data: data}})
+}
+
+// scheduleRetransmit doubles the wait each time (RFC 7296 section 2.4); the very same octets are sent again, from
+// wherever the IKE_SA is by then.
+func (e *Engine) scheduleRetransmit(sa *ikeSA, r *request) {
+	wait := e.cfg.Timing.Retransmit << (r.tries - 1)
+	sa.retransmit = e.after(wait, func() {
+		if r.tries >= e.cfg.Timing.Tries {
+			e.unanswered(sa, r)
+			return
+		}
+		e.send(sa, r.bytes)
+		r.tries++
+		e.scheduleRetransmit(sa, r)
+	})
+}
+
+// unanswered gives the whole IKE_SA up: a peer that does not answer one request has lost it, or is gone.
+func (e *Engine) unanswered(sa *ikeSA, r *request) {
+	e.lose(sa, fmt.Errorf("%w (%s request %d, sent %d times)", errNoAnswer, r.exchange, r.id, r.tries))
+}
+
+// abandonRequests ends everything asked and queued.
+func (e *Engine) abandonRequests(sa *ikeSA, why error) {
+	all := sa.queue
+	if sa.outstanding != nil {
+		all = append([]*request{sa.outstanding}, all...)
+	}
+	sa.outstanding, sa.queue = nil, nil
+	e.passOn(sa, all, why)
+}
+
+// passOn asks again on the IKE_SA that has taken over, or tells that there will be no answer.
+func (e *Engine) passOn(sa *ikeSA, requests []*request, why error) {
+	for _, r := range requests {
+		switch {
+		case sa.next != nil && r.again != nil && !r.answered:
+			r.again(sa.heir())
+		case r.done != nil:
+			r.done(nil, why)
+		}
+	}
+}
+
+// answer matches a response to the outstanding request.
+func (e *Engine) answer(sa *ikeSA, d Datagram, m *wire.Message) {
+	r := sa.outstanding
+	if r == nil || r.answered || r.id != m.MessageID || r.exchange != m.Exchange {
+		e.drop(d, fmt.Errorf("%s response %d to no request of ours", m.Exchange, m.MessageID))
+		return
+	}
+	ps, err := e.opened(sa, d, m)
+	var content *contentError
+	if err != nil && !errors.As(err, &content) {
+		e.drop(d, err)
+		return
+	}
+	sa.heardAt = e.now
+	sa.outstanding = nil
+	e.stop(sa.retransmit)
+	if sa.probed {
+		sa.probed = false
+		e.notify(spd.PeerAlive{Peer: sa.peer.Name, ID: sa.own})
+	}
+	if err != nil {
+		err = fmt.Errorf("malformed response: %w", err)
+	} else if n := wire.FindNotify(ps, wire.NotifyInvalidSyntax); n != nil {
+		err = &peerError{n.Kind}
+	}
+	if err != nil {
+		// What one side has protected and the other cannot read ends the IKE_SA on both (RFC 7296 section 2.21.3).
+		r.done(nil, err)
+		e.lose(sa, err)
+		return
+	}
+	r.done(ps, nil)
+	e.askNext(sa)
+}
+
+// digest works on the answer to r as a job and goes on with the result. Until then r stays outstanding: nothing else is
+// asked, and the peer knows by our refusals that Child SAs are changing.
+func digest[T any](e *Engine, sa *ikeSA, r *request, work func() (T, error), then func(T, error)) {
+	sa.outstanding, r.answered = r, true
+	compute(e, sa, work, func(v T, err error) {
+		sa.outstanding = nil
+		then(v, err)
+		e.askNext(sa)
+	})
+}
+
+// inbound is a peer's request while it is being answered.
+type inbound struct {
+	at       Datagram // without data: where the answer goes (RFC 7296 section 2.11)
+	exchange wire.ExchangeType
+	id       uint32
+}
+
+// question takes a peer's request, once.
+func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
+	if m.MessageID != sa.nextReceive && m.MessageID+1 != sa.nextReceive {
+		e.drop(d, fmt.Errorf("%s request %d is outside the window, %d is next", m.Exchange, m.MessageID, sa.nextReceive))
+		return
+	}
+	ps, err := e.opened(sa, d, m)
+	var content *contentError
+	if err != nil && !errors.As(err, &content) {
+		e.drop(d, err)
+		return
+	}
+	sa.heardAt = e.now
+	if m.MessageID != sa.nextReceive {
+		if sa.lastReply != nil { // a retransmission gets the very same octets (RFC 7296 section 2.1)
+			e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.lastReply}})
+		}
+		return
+	}
+	if sa.answering {
+		return // a retransmission of what is being worked on
+	}
+	if !sa.established && (sa.initiator || sa.closing || m.Exchange != wire.ExchangeIKEAuth) {
+		// A responder may be ahead of us: its answer to IKE_AUTH is not here yet, and it will repeat its request.
+		e.drop(d, fmt.Errorf("%s request %d before the IKE_SA is established", m.Exchange, m.MessageID))
+		return
+	}
+	sa.answering = true
+	in := inbound{at: Datagram{Local: d.Local, Remote: d.Remote}, exchange: m.Exchange, id: m.MessageID}
+	if err != nil {
+		e.answerError(sa, in, err)
+		return
+	}
+	switch {
+	case !sa.established:
+		e.authRequest(sa, in, ps)
+	case m.Exchange == wire.ExchangeCreateChildSA:
+		e.createRequest(sa, in, ps)
+	case m.Exchange == wire.ExchangeInformational:
+		e.informRequest(sa, in, ps)
+	default:
+		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "2.21.3", "%s does not fit the state of the IKE_SA", m.Exchange))
+	}
+}
+
+// reply answers a peer's request and keeps the answer for retransmissions.
+func (e *Engine) reply(sa *ikeSA, in inbound, ps []wire.Payload) {
+	sa.answering = false
+	sa.nextReceive++
+	sa.lastReply = e.sealed(sa, in.at, in.exchange, in.id, true, ps)
+	e.emit(Send{Datagram{Local: in.at.Local, Remote: in.at.Remote, Data: sa.lastReply}})
+}
+
+// answerError answers with the notification of err. It ends an IKE_SA that is not yet established; INVALID_SYNTAX ends
+// any (RFC 7296 section 2.21).
+func (e *Engine) answerError(sa *ikeSA, in inbound, err error) {
+	e.emit(Dropped{Remote: in.at.Remote, Err: err})
+	n := errorNotify(err)
+	e.reply(sa, in, []wire.Payload{n})
+	if !sa.established {
+		e.linger(sa, err)
+	} else if n.Kind == wire.NotifyInvalidSyntax {
+		e.lose(sa, err)
+	}
+}
+
+// linger keeps a failed half-open IKE_SA for a moment, only to repeat its answer.
+func (e *Engine) linger(sa *ikeSA, why error) {
+	sa.closing = true
+	e.stop(sa.giveUp)
+	sa.giveUp = e.after(lingering, func() { e.lose(sa, why) })
+}
+
+// lingering is how long an answer is kept after all else is gone: the peer's first retransmissions fall into it.
+const lingering = 10 * time.Second

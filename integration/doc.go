@@ -1,0 +1,2 @@
+// Package integration tests whole agents: on real kernels and against real peers.
+package integration

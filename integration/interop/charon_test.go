@@ -1,0 +1,241 @@
+//go:build linux
+
+package interop
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mipsecd/integration/lab"
+)
+
+// charon is strongSwan's IKE daemon on one host of the lab.
+type charon struct {
+	node lab.Node
+	dir  string
+	cmd  *exec.Cmd
+}
+
+// charonConf has just the plugins that are needed: some others would put bypass policies or name servers on the host.
+const charonConf = `
+charon-systemd {
+	load = random nonce sha1 sha2 hmac kdf aes gcm curve25519 gmp openssl kernel-netlink socket-default vici
+	install_routes = no
+	retransmit_timeout = 0.8
+	retransmit_base = 1.5
+	retransmit_tries = 3
+	delete_rekeyed_delay = 1
+	cookie_threshold = %d
+	plugins {
+		vici {
+			socket = unix://%s
+		}
+	}
+	filelog {
+		main {
+			path = %s
+			default = 1
+			flush_line = yes
+			ike_name = yes
+			time_format = %%T
+		}
+	}
+	journal {
+		default = -1
+	}
+}
+swanctl {
+	load = random
+}
+`
+
+// charonCookies is the number of half-open IKE_SAs from which on charon asks for a cookie.
+const charonCookies = 1
+
+// startCharon starts the daemon, and ends it when the test ends.
+func startCharon(t *testing.T, node lab.Node) *charon {
+	t.Helper()
+	c := &charon{node: node, dir: t.TempDir()}
+	write(t, c.path("strongswan.conf"), fmt.Sprintf(charonConf, charonCookies, c.socket(), c.logFile()))
+	c.cmd = exec.Command("/usr/sbin/charon-systemd")
+	c.cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
+	must(t, node.Do(c.cmd.Start))
+	t.Cleanup(func() {
+		c.cmd.Process.Signal(syscall.SIGCONT)
+		c.cmd.Process.Signal(syscall.SIGTERM)
+		c.cmd.Wait()
+	})
+	wait(t, "charon answers", func() error {
+		_, err := c.control("--stats")
+		return err
+	})
+	return c
+}
+
+func (c *charon) path(name string) string { return filepath.Join(c.dir, name) }
+func (c *charon) socket() string          { return c.path("vici") }
+func (c *charon) logFile() string         { return c.path("log") }
+
+// control runs swanctl with one command.
+func (c *charon) control(args ...string) (string, error) {
+	cmd := exec.Command("swanctl", append(args, "--uri", "unix://"+c.socket())...)
+	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("swanctl %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
+}
+
+func (c *charon) must(t *testing.T, args ...string) string {
+	t.Helper()
+	out, err := c.control(args...)
+	must(t, err)
+	return out
+}
+
+// saEvent begins each of sas.
+const saEvent = "list-sa event"
+
+// sas lists the IKE_SAs with the peer and their Child SAs.
+func (c *charon) sas(t *testing.T) string {
+	t.Helper()
+	return c.must(t, "--list-sas", "--ike", "peer", "--raw")
+}
+
+// log is what the daemon has logged so far.
+func (c *charon) log(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(c.logFile())
+	must(t, err)
+	return string(b)
+}
+
+// charonOptions are what the tests vary.
+type charonOptions struct {
+	suite
+	secret   string
+	liveness string // dpd_delay, "0s" is never
+}
+
+// Reqids of charon's SAs: it has one for both directions.
+const (
+	charonBindingReqid = 11
+	charonPayloadReqid = 12
+)
+
+const swanctlConf = `
+connections {
+	peer {
+		version = 2
+		mobike = no
+		unique = no
+		local_addrs = %[1]s
+		remote_addrs = %[2]s
+		proposals = %[3]s
+		dpd_delay = %[4]s
+		local {
+			auth = psk
+			id = %[5]s
+		}
+		remote {
+			auth = psk
+			id = %[6]s
+		}
+		children {
+			binding {
+				mode = transport_proxy
+				policies = no
+				reqid = %[7]d
+				local_ts = %[8]s
+				remote_ts = %[9]s
+				esp_proposals = %[10]s
+			}
+			payload {
+				mode = tunnel
+				reqid = %[11]d
+				local_ts = %[12]s
+				remote_ts = %[13]s
+				esp_proposals = %[10]s
+			}
+			others-binding {
+				mode = transport_proxy
+				policies = no
+				local_ts = %[15]s
+				remote_ts = %[16]s
+				esp_proposals = %[10]s
+			}
+			others-payload {
+				mode = tunnel
+				local_ts = %[17]s
+				remote_ts = %[18]s
+				esp_proposals = %[10]s
+			}
+		}
+	}
+}
+secrets {
+	ike {
+		id-1 = %[5]s
+		id-2 = %[6]s
+		secret = "%[14]s"
+	}
+}
+`
+
+// configure gives the daemon its one peer, in place of an earlier one. For the binding it uses the "transport proxy mode"
+// for Mobile IPv6: SAs on the addresses of the traffic selectors. The policies for it are then a mobility daemon's, so that
+// they tell the types of the Mobility Header apart as the kernel has them. It can also ask for what is another mobile
+// node's.
+func (c *charon) configure(t *testing.T, o charonOptions) {
+	t.Helper()
+	id, peer, address, remote := identityMN, identityHA, careOf.String(), lab.HomeAgent.String()
+	out, in := "out", "in" // toward the home agent and back
+	if c.node == lab.HA {
+		id, peer, address, remote = peer, id, remote, "%any6"
+		out, in = in, out
+	}
+	binding := c.selectors(bindingTS(lab.HoA), bindingTS(lab.HomeAgent))
+	payload := c.selectors(lab.HoA.String()+"/128", "::/0")
+	others := c.selectors(bindingTS(othersHoA), bindingTS(lab.HomeAgent))
+	othersPayload := c.selectors(othersHoA.String()+"/128", "::/0")
+	write(t, c.path("swanctl.conf"), fmt.Sprintf(swanctlConf, address, remote, o.ike, cmp.Or(o.liveness, "0s"), id, peer,
+		charonBindingReqid, binding[0], binding[1], o.esp, charonPayloadReqid, payload[0], payload[1],
+		cmp.Or(o.secret, secretText), others[0], others[1], othersPayload[0], othersPayload[1]))
+	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
+
+	const policy = "xfrm policy add src %s dst %s proto 135 type %d dir %s priority 2 tmpl proto esp mode transport reqid %d\n"
+	must(t, c.node.IP(
+		fmt.Sprintf(policy, lab.HoA, lab.HomeAgent, bindingUpdate, out, charonBindingReqid)+
+			fmt.Sprintf(policy, lab.HomeAgent, lab.HoA, bindingAck, in, charonBindingReqid)))
+}
+
+// Types of Mobility Header.
+const (
+	bindingUpdate = 5
+	bindingAck    = 6
+)
+
+// bindingTS is one side's traffic selector for the binding: the type of what it sends is the high octet of the port
+// (RFC 7296 section 3.13.1).
+func bindingTS(a netip.Addr) string {
+	if a == lab.HomeAgent {
+		return fmt.Sprintf("%s/128[135/%d]", a, bindingAck<<8)
+	}
+	return fmt.Sprintf("%s/128[135/%d]", a, bindingUpdate<<8)
+}
+
+// selectors are the local and the remote one.
+func (c *charon) selectors(mobile, home string) [2]string {
+	if c.node == lab.HA {
+		return [2]string{home, mobile}
+	}
+	return [2]string{mobile, home}
+}

@@ -1,0 +1,83 @@
+//go:build linux
+
+package interop
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"net"
+	"testing"
+	"time"
+
+	"mipsecd/ikev2"
+	ike "mipsecd/ikev2/suite"
+	"mipsecd/ikev2/wire"
+	"mipsecd/integration/lab"
+	"mipsecd/spd"
+)
+
+// cookie: the responder has half-open IKE_SAs of others, and asks for a cookie.
+func (p *pairing) cookie(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.charon())
+	asked, given := "generating", "parsed"
+	if x.charonOn == lab.MN {
+		asked, given = given, "generating"
+		halfOpen(t, ikev2.DefaultLimits.Cookies)
+	} else {
+		halfOpen(t, charonCookies)
+	}
+	x.establish(t, binding)
+	at := x.logged(t, 0, asked+` IKE_SA_INIT response 0 \[ N\(COOKIE\) \]`)
+	x.logged(t, at, given+` IKE_SA_INIT request 0 \[ N\(COOKIE\) SA `)
+	x.passes(t, binding, x.agreed(t, binding).children[0])
+}
+
+// halfOpen begins n IKE_SAs with the home agent from the correspondent, and leaves it at that.
+func halfOpen(t *testing.T, n int) {
+	t.Helper()
+	key, err := ike.GenerateKE(ike.X25519, rand.Reader)
+	must(t, err)
+	var conn net.Conn
+	must(t, lab.CN.Do(func() (err error) {
+		conn, err = net.Dial("udp6", net.JoinHostPort(lab.HomeAgent.String(), "500"))
+		return err
+	}))
+	defer conn.Close()
+	for spi := range uint64(n) {
+		nonce := make([]byte, 32)
+		rand.Read(nonce)
+		m := wire.Message{
+			Header: wire.Header{SPIi: spi + 1, Version: 0x20, Exchange: wire.ExchangeIKESAInit, Initiator: true},
+			Payloads: []wire.Payload{
+				&wire.SA{Proposals: []wire.Proposal{{Num: 1, Protocol: wire.ProtocolIKE, Transforms: []wire.Transform{
+					{Type: wire.TransformENCR, ID: uint16(spd.EncrAESGCM16), KeyLen: 128},
+					{Type: wire.TransformPRF, ID: uint16(ike.PRFHMACSHA256)},
+					{Type: wire.TransformKE, ID: uint16(ike.X25519)},
+				}}}},
+				&wire.KE{Group: uint16(ike.X25519), Data: key.Public()},
+				&wire.Nonce{Data: nonce},
+			},
+		}
+		answered(t, conn, m.Marshal())
+	}
+}
+
+// answered sends a request until there is an answer to it.
+func answered(t *testing.T, conn net.Conn, request []byte) {
+	t.Helper()
+	wait(t, "an answer to IKE_SA_INIT", func() error {
+		if _, err := conn.Write(request); err != nil {
+			return err
+		}
+		must(t, conn.SetReadDeadline(time.Now().Add(time.Second)))
+		for buf := make([]byte, 2048); ; {
+			n, err := conn.Read(buf)
+			if err != nil {
+				return err
+			}
+			if n >= 8 && binary.BigEndian.Uint64(buf) == binary.BigEndian.Uint64(request) {
+				return nil
+			}
+		}
+	})
+}

@@ -1,0 +1,79 @@
+//go:build linux
+
+package interop
+
+import (
+	"testing"
+
+	"mipsecd/integration/lab"
+)
+
+// suite is what both are configured for. Kernel is mipsecd's way into its kernel.
+type suite struct{ name, ike, esp, kernel string }
+
+var (
+	modern = suite{"modern", "aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519", "xfrm"}
+	suites = []suite{
+		modern,
+		{"P-256", "aes128gcm16-prfsha256-ecp256", "aes128gcm16-ecp256", "xfrm"},
+		{"MODP-2048", "aes256-sha256-modp2048", "aes256-sha256-modp2048", "xfrm"},
+		{"workshop basic", "aes128-sha1-modp1536", "aes128-sha1", "xfrm"},
+		{"workshop basic, PF_KEY", "aes128-sha1-modp1536", "aes128-sha1", "pfkey"},
+	}
+)
+
+func (s suite) mipsecd() mipsecdOptions { return mipsecdOptions{suite: s} }
+func (s suite) charon() charonOptions   { return charonOptions{suite: s} }
+
+// basics: a Child SA is made by IKE_SA_INIT and IKE_AUTH, carries traffic, and is deleted with the IKE_SA when mipsecd
+// ends.
+func (p *pairing) basics(t *testing.T, k traffic, s suite) {
+	x := p.meet(t, s.mipsecd(), s.charon())
+	x.establish(t, k)
+	x.passes(t, k, x.agreed(t, k).children[0])
+	x.mipsecd.stop(t)
+	x.nothing(t)
+}
+
+// both has the Child SA for the binding made by IKE_AUTH and the one for the payload by CREATE_CHILD_SA.
+func (x *meeting) both(t *testing.T) (b, p spis) {
+	t.Helper()
+	x.establish(t, binding)
+	x.agreed(t, binding)
+	x.establish(t, payload)
+	all := x.agreed(t, binding, payload).children
+	return all[0], all[1]
+}
+
+// homeAgentAsks: the responder of the IKE_SA asks for a second Child SA, mipsecd because its kernel calls for it.
+func (p *pairing) homeAgentAsks(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.charon())
+	x.establish(t, binding)
+	x.agreed(t, binding)
+	if x.charonOn == lab.HA {
+		x.charon.must(t, "--initiate", "--child", payload.name)
+	} else {
+		ping(t, lab.CN)
+	}
+	all := x.agreed(t, binding, payload).children
+	x.passes(t, binding, all[0])
+	x.passes(t, payload, all[1])
+}
+
+// otherGroups: the initiator of IKE_SA_INIT, and then of CREATE_CHILD_SA, begins with a group that the responder does not
+// take.
+func (p *pairing) otherGroups(t *testing.T) {
+	wide := suite{ike: "aes128gcm16-prfsha256-x25519-modp2048", esp: "aes128gcm16-x25519-modp2048", kernel: "xfrm"}
+	narrow := suite{ike: "aes128gcm16-prfsha256-modp2048", esp: "aes128gcm16-modp2048", kernel: "xfrm"}
+	m, c := wide, narrow
+	said := "generating"
+	if p.charonOn == lab.MN {
+		m, c, said = narrow, wide, "parsed"
+	}
+	x := p.meet(t, m.mipsecd(), c.charon())
+	b, pl := x.both(t)
+	at := x.logged(t, 0, said+` IKE_SA_INIT response 0 \[ N\(INVAL_KE\) \]`)
+	x.logged(t, at, said+` CREATE_CHILD_SA response \d+ \[ N\(INVAL_KE\) \]`)
+	x.passes(t, binding, b)
+	x.passes(t, payload, pl)
+}

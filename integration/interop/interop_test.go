@@ -1,0 +1,70 @@
+//go:build linux
+
+package interop
+
+import (
+	"testing"
+
+	"mipsecd/integration/lab"
+	"mipsecd/internal/uml"
+)
+
+// TestStrongSwan has a guest for each of mipsecd and strongSwan as the mobile node, which initiates, and the other as the
+// home agent. A third shows that the lab and strongSwan's configuration are sound without mipsecd.
+func TestStrongSwan(t *testing.T) {
+	buildBinary(t)
+	for _, guest := range []struct {
+		name string
+		body func(*testing.T)
+	}{
+		{"mipsecd initiates", func(t *testing.T) { pair(t, lab.MN, lab.HA) }},
+		{"strongSwan initiates", func(t *testing.T) { pair(t, lab.HA, lab.MN) }},
+		{"strongSwan with itself", strongSwanAlone},
+	} {
+		t.Run(guest.name, func(t *testing.T) {
+			t.Parallel()
+			uml.Run(t, guest.body)
+		})
+	}
+}
+
+func strongSwanAlone(t *testing.T) {
+	w := build(t)
+	mn, ha := startCharon(t, lab.MN), startCharon(t, lab.HA)
+	mn.configure(t, modern.charon())
+	ha.configure(t, modern.charon())
+	mn.must(t, "--initiate", "--child", "binding")
+	w.register(t)
+	mn.must(t, "--initiate", "--child", "payload")
+	ping(t, lab.MN)
+	w.hidden(t)
+}
+
+func pair(t *testing.T, mipsecdOn, charonOn lab.Node) {
+	p := &pairing{world: build(t), mipsecdOn: mipsecdOn, charonOn: charonOn, charon: startCharon(t, charonOn)}
+	for _, k := range []traffic{binding, payload} {
+		t.Run(k.mode, func(t *testing.T) {
+			for _, s := range suites {
+				t.Run(s.name, func(t *testing.T) { p.basics(t, k, s) })
+			}
+		})
+	}
+	for _, c := range []struct {
+		name string
+		test func(*pairing, *testing.T)
+	}{
+		{"the home agent asks for a Child SA", (*pairing).homeAgentAsks},
+		{"strongSwan rekeys", (*pairing).strongSwanRekeys},
+		{"mipsecd rekeys", (*pairing).mipsecdRekeys},
+		{"strongSwan deletes", (*pairing).strongSwanDeletes},
+		{"mipsecd deletes", (*pairing).mipsecdDeletes},
+		{"strongSwan asks for a sign of life", (*pairing).strongSwanProbes},
+		{"mipsecd asks for a sign of life", (*pairing).mipsecdProbes},
+		{"wrong pre-shared key", (*pairing).wrongSecret},
+		{"another's home address", (*pairing).othersHomeAddress},
+		{"INVALID_KE_PAYLOAD", (*pairing).otherGroups},
+		{"cookie", (*pairing).cookie}, // the last one: strongSwan goes on asking for cookies
+	} {
+		t.Run(c.name, func(t *testing.T) { c.test(p, t) })
+	}
+}

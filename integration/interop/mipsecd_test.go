@@ -1,0 +1,208 @@
+//go:build linux
+
+package interop
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"mipsecd/integration/lab"
+	"mipsecd/internal/uml"
+)
+
+// envBinary tells the guest where the mipsecd is that was built outside.
+const envBinary = "MIPSECD_TEST_BINARY"
+
+// buildBinary builds the command that is tested. The guest sees it where it is.
+func buildBinary(t *testing.T) {
+	t.Helper()
+	if uml.Inside() {
+		return
+	}
+	binary := filepath.Join(t.TempDir(), "mipsecd")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "mipsecd/cmd/mipsecd").CombinedOutput(); err != nil {
+		t.Fatalf("building mipsecd: %v\n%s", err, out)
+	}
+	t.Setenv(envBinary, binary)
+}
+
+// mipsecd is a running mipsecd on one host of the lab.
+type mipsecd struct {
+	node lab.Node
+	dir  string
+	cmd  *exec.Cmd
+
+	done    chan struct{}
+	failure error // once done
+}
+
+// mipsecdOptions are what the tests vary.
+type mipsecdOptions struct {
+	suite
+	secret string
+	more   string // lines of the configuration
+}
+
+const mipsecdConf = `
+role = %q
+identity = %q
+policies = "mipsecd"
+protect = ["binding", "payload"]
+ike = [%q]
+esp = [%q]
+kernel = %q
+shards = 1
+control-socket = "control"
+trace-file = "trace.pcapng"
+log-level = "debug"
+`
+
+const homeAgentConf = `
+[home-agent]
+identity = %q
+address = %q
+home-address = %q
+secret-file = "psk"
+`
+
+const mobileNodesConf = `
+address = %q
+%s
+[[mobile-node]]
+identity = %q
+home-address = %q
+secret-file = "psk"
+
+[[mobile-node]]
+identity = "other@example.org"
+home-address = %q
+secret-file = "psk"
+`
+
+// Reqids of mipsecd's SAs: each direction has its own.
+const (
+	reqidBU          = 1000
+	reqidBA          = 1001
+	reqidPayloadToHA = 1006
+	reqidPayloadToMN = 1007
+)
+
+// startMipsecd starts the agent, and ends it when the test ends.
+func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
+	t.Helper()
+	m := &mipsecd{node: node, dir: t.TempDir(), done: make(chan struct{})}
+	var conf string
+	if node == lab.MN {
+		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, o.esp, o.kernel) + o.more +
+			fmt.Sprintf(homeAgentConf, identityHA, lab.HomeAgent, lab.HoA)
+	} else {
+		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, o.esp, o.kernel) +
+			fmt.Sprintf(mobileNodesConf, lab.HomeAgent, o.more, identityMN, lab.HoA, othersHoA)
+	}
+	write(t, m.path("mipsecd.toml"), conf)
+	write(t, m.path("psk"), cmp.Or(o.secret, secretText))
+	log, err := os.Create(m.path("log"))
+	must(t, err)
+	defer log.Close()
+	m.cmd = exec.Command(os.Getenv(envBinary), "run", "-c", m.path("mipsecd.toml"))
+	m.cmd.Stdout, m.cmd.Stderr = log, log
+	must(t, node.Do(m.cmd.Start))
+	go func() {
+		m.failure = m.cmd.Wait()
+		close(m.done)
+	}()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("mipsecd on %s:\n%s", node, m.log(t))
+		}
+		m.cmd.Process.Kill()
+		m.ended()
+	})
+	wait(t, "mipsecd answers", func() error {
+		_, err := m.status()
+		return err
+	})
+	return m
+}
+
+func (m *mipsecd) path(name string) string { return filepath.Join(m.dir, name) }
+
+func (m *mipsecd) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	must(t, m.cmd.Process.Signal(s))
+}
+
+// stop asks the agent to end, and waits until it has.
+func (m *mipsecd) stop(t *testing.T) {
+	t.Helper()
+	m.signal(t, syscall.SIGTERM)
+	if err := m.ended(); err != nil {
+		t.Errorf("mipsecd ended with %v, want success", err)
+	}
+}
+
+// ended waits until the agent has ended.
+func (m *mipsecd) ended() error {
+	<-m.done
+	return m.failure
+}
+
+// running reports whether the agent has not ended.
+func (m *mipsecd) running() bool {
+	select {
+	case <-m.done:
+		return false
+	default:
+		return true
+	}
+}
+
+func (m *mipsecd) log(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(m.path("log"))
+	must(t, err)
+	return string(b)
+}
+
+// status is as much of `mipsecd status --json` as the tests look at.
+type status struct {
+	IKESAs []ikeSA `json:"ike_sas"`
+}
+
+type ikeSA struct {
+	SPIi     string    `json:"spi_i"`
+	SPIr     string    `json:"spi_r"`
+	State    string    `json:"state"`
+	Local    string    `json:"local"`
+	Remote   string    `json:"remote"`
+	Children []childSA `json:"child_sas"`
+}
+
+type childSA struct {
+	SPIIn  string `json:"spi_in"`
+	SPIOut string `json:"spi_out"`
+}
+
+// established picks the IKE_SAs that are: one of which nothing is left but an answer to repeat is not.
+func (s status) established() []ikeSA {
+	return slices.DeleteFunc(s.IKESAs, func(sa ikeSA) bool { return sa.State != "established" })
+}
+
+func (m *mipsecd) status() (s status, err error) {
+	var out, errs bytes.Buffer
+	cmd := exec.Command(os.Getenv(envBinary), "status", "--json", "--control", m.path("control"))
+	cmd.Stdout, cmd.Stderr = &out, &errs
+	if err := cmd.Run(); err != nil {
+		return s, fmt.Errorf("mipsecd status: %w: %s", err, strings.TrimSpace(errs.String()))
+	}
+	return s, json.Unmarshal(out.Bytes(), &s)
+}

@@ -1,0 +1,66 @@
+//go:build linux
+
+package interop
+
+import (
+	"errors"
+	"testing"
+)
+
+// strongSwanRekeys: each Child SA, then the IKE_SA, then a Child SA again with keys of the new IKE_SA.
+func (p *pairing) strongSwanRekeys(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.charon())
+	x.both(t)
+	first := x.agreed(t, binding, payload)
+	x.charon.must(t, "--rekey", "--child", binding.name)
+	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) })
+	x.charon.must(t, "--rekey", "--child", payload.name)
+	third := x.replaced(t, func(now agreement) bool { return other(now, second, 1) })
+	x.passes(t, binding, third.children[0])
+	x.passes(t, payload, third.children[1])
+
+	x.charon.must(t, "--rekey", "--ike", "peer")
+	fourth := x.replaced(t, func(now agreement) bool { return now.ike != third.ike })
+	for i, c := range fourth.children {
+		if c != third.children[i] {
+			t.Errorf("with the IKE_SA a Child SA has changed: %08x, want %08x", c, third.children[i])
+		}
+	}
+	x.passes(t, binding, fourth.children[0])
+	x.charon.must(t, "--rekey", "--child", payload.name)
+	fifth := x.replaced(t, func(now agreement) bool { return other(now, fourth, 1) })
+	x.passes(t, payload, fifth.children[1])
+}
+
+// mipsecdRekeys: mipsecd rekeys before lifetimes end, and strongSwan has none.
+func (p *pairing) mipsecdRekeys(t *testing.T) {
+	m := modern.mipsecd()
+	m.more = "child-lifetime = \"10s\"\nike-lifetime = \"12s\"\n"
+	x := p.meet(t, m, modern.charon())
+	x.both(t)
+	first := x.agreed(t, binding, payload)
+	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) && other(now, first, 1) })
+	x.passes(t, binding, second.children[0])
+	x.passes(t, payload, second.children[1])
+	x.replaced(t, func(now agreement) bool { return now.ike != first.ike })
+	x.call(t, binding)
+	x.call(t, payload)
+	x.hidden(t)
+}
+
+// other reports whether both SPIs of a Child SA are others now.
+func other(now, before agreement, child int) bool {
+	return now.children[child].toHA != before.children[child].toHA && now.children[child].toMN != before.children[child].toMN
+}
+
+// replaced waits until something else is there in the place of what was, which is gone.
+func (x *meeting) replaced(t *testing.T, done func(agreement) bool) (now agreement) {
+	t.Helper()
+	wait(t, "it is rekeyed", func() error {
+		if now = x.agreed(t, binding, payload); !done(now) {
+			return errors.New("the SPIs are as before")
+		}
+		return nil
+	})
+	return now
+}

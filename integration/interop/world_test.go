@@ -1,0 +1,121 @@
+//go:build linux
+
+package interop
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"os"
+	"testing"
+	"time"
+
+	"mipsecd/integration/lab"
+	"mipsecd/integration/mobilityd"
+)
+
+// patience bounds each wait of these tests. No verdict depends on it, unless something never happens.
+const patience = 30 * time.Second
+
+var (
+	careOf    = lab.Foreign1.Address // where the mobile node is all the time
+	othersHoA = netip.MustParseAddr("2001:db8:1::200")
+)
+
+const (
+	identityMN = "mn@example.org" // ID_RFC822_ADDR
+	identityHA = "ha.example.org" // ID_FQDN
+	secretText = "a secret of the mobile node and its home agent"
+)
+
+// world is the lab with a mobile node away from home.
+type world struct {
+	mobile  *mobilityd.MobileNode
+	home    *mobilityd.HomeAgent
+	capture *lab.Capture
+}
+
+// build takes the mobile node to a foreign link, where it registers before there is any IPsec.
+func build(t *testing.T) *world {
+	t.Helper()
+	w := &world{}
+	lab.Build(t)
+	config := func(n lab.Node) mobilityd.Config {
+		return mobilityd.Config{
+			HomeAddress: lab.HoA, HomeAgent: lab.HomeAgent, Lifetime: time.Hour, KeyMobility: true, HomeLink: lab.Home.Name, IP: n.IP,
+		}
+	}
+	must(t, lab.MN.Do(func() (err error) {
+		w.mobile, err = mobilityd.StartMobileNode(config(lab.MN))
+		return err
+	}))
+	t.Cleanup(func() { w.mobile.Close() })
+	must(t, lab.HA.Do(func() (err error) {
+		w.home, err = mobilityd.StartHomeAgent(config(lab.HA))
+		return err
+	}))
+	t.Cleanup(func() { w.home.Close() })
+	lab.Detach(t, lab.Home)
+	lab.Attach(t, lab.Foreign1)
+	w.register(t)
+	w.capture = lab.StartCapture(t, lab.Foreign1)
+	return w
+}
+
+// register sends Binding Updates, without any news in them, until one is acknowledged.
+func (w *world) register(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if _, err := w.mobile.Move(ctx, careOf); err != nil {
+		t.Fatalf("no binding: %v; the home agent: %v", err, w.home.Err())
+	}
+}
+
+// hidden checks that the foreign link has seen nothing in the clear.
+func (w *world) hidden(t *testing.T) {
+	t.Helper()
+	for _, packet := range w.capture.Exposed(t, lab.HoA) {
+		t.Error("seen in the clear:", packet)
+	}
+}
+
+// ping sends echo requests between the home address and the correspondent until one is answered.
+func ping(t *testing.T, from lab.Node) {
+	t.Helper()
+	must(t, echo(from, "-c1", "-i0.2", fmt.Sprintf("-w%.0f", patience.Seconds())))
+}
+
+// echo sends echo requests between the home address and the correspondent. It is an error if none is answered.
+func echo(from lab.Node, options ...string) error {
+	to := []string{"-I", lab.HoA.String(), lab.Correspondent.String()}
+	if from == lab.CN {
+		to = []string{lab.HoA.String()}
+	}
+	_, err := from.Run("ping", append(options, to...)...)
+	return err
+}
+
+// wait waits until holds yields nil, and fails the test when it does not in all patience.
+func wait(t *testing.T, what string, holds func() error) {
+	t.Helper()
+	var err error
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = holds(); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s: waited %s in vain: %v", what, patience, err)
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	must(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

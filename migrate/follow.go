@@ -1,0 +1,174 @@
+package migrate
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+
+	"mipsecd/spd"
+)
+
+// Moved takes a place to a care-of address, the home address if that is home. With the K bit the IKE_SA moves along;
+// without it the mobile node sets up a new one, and the home agent discards the one over the old path (RFC 6275 sections
+// 10.3.1, 10.3.2 and 11.7.3, RFC 4877 section 7.4). Nothing is to be done when it was there already.
+func (h *Homes) Moved(now time.Time, p *Place, to netip.Addr) []Effect {
+	if p.CareOf == to {
+		return nil
+	}
+	p.CareOf, p.Since = to, now
+	detail := "to " + to.String()
+	if to == p.HomeAddress {
+		detail = "home"
+	}
+	return []Effect{
+		Report{What: "moved", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: detail},
+		Tell{spd.Relocate{Peer: p.Peer, Path: h.Path(p), Keep: p.KeyMobility, Renew: !h.onHA}},
+	}
+}
+
+// Follow takes a place to where a MIGRATE of one of its policies says that the key exchange runs now, and tells the key
+// exchange which tunnel SAs the kernel has moved. A policy with another node than the home agent is not ours.
+func (h *Homes) Follow(now time.Time, p *Place, path spd.Path, m spd.Migrate) (out []Effect) {
+	careOf, agent := h.ends(path.Local, path.Remote)
+	if agent != p.HomeAgent {
+		return nil
+	}
+	out = h.Moved(now, p, careOf)
+	for _, c := range m.Changes {
+		// What comes in by a tunnel and is forwarded has come by the SAs of the inbound policy.
+		if c.Mode == spd.Tunnel && c.Old != c.New && m.Dir != spd.Fwd {
+			out = append(out, Tell{spd.MoveSAs{Peer: p.Peer, Change: c}})
+		}
+	}
+	return out
+}
+
+// Bind follows the kernel's own Mobile IPv6 state, which binds HoA to CoA between mobile node and home agent; when it is
+// gone, the mobile node is at home. Where mipsecd owns the policies it takes them there first.
+func (h *Homes) Bind(now time.Time, s spd.CareOfState) []Effect {
+	p := h.bindingOf(s)
+	if p == nil {
+		return nil
+	}
+	p.bound = !s.Gone
+	if s.Gone {
+		return h.take(now, p, p.HomeAddress)
+	}
+	return h.take(now, p, s.CareOf)
+}
+
+// bindingOf is the place that a Mobile IPv6 state binds, or nil.
+func (h *Homes) bindingOf(s spd.CareOfState) *Place {
+	p := h.places[s.Endpoints.Src]
+	if p == nil || s.Proto != spd.HomeOpt || s.Endpoints.Dst != p.HomeAgent {
+		return nil
+	}
+	return p
+}
+
+// take moves a place and the policies that are ours. Should these not move, they are set anew where the mobile node is:
+// no SA serves them there, and the kernel calls for new ones.
+func (h *Homes) take(now time.Time, p *Place, to netip.Addr) (out []Effect) {
+	if from := p.at(); h.own && from != to {
+		path := h.path(p, to)
+		km := spd.Endpoints{Src: path.Local, Dst: path.Remote}
+		plan := Between(h.tunnels(p, from), p.HomeAddress, from, to, km)
+		out = append(out, Carry{plan.Or(Set(h.policies(p, to)))})
+	}
+	return append(out, h.Moved(now, p, to)...)
+}
+
+// protecting are the policies of a place that protect its traffic while its mobile node is at careOf.
+func (h *Homes) protecting(p *Place, careOf netip.Addr) []spd.Policy {
+	return guarded(p.Policies(h.onHA, careOf))
+}
+
+func (h *Homes) tunnels(p *Place, careOf netip.Addr) []spd.Policy {
+	return slices.DeleteFunc(h.protecting(p, careOf), func(p spd.Policy) bool { return !isTunnel(p) })
+}
+
+// policies are those that a place wants while its mobile node is at careOf.
+func (h *Homes) policies(p *Place, careOf netip.Addr) []spd.Policy {
+	out := h.protecting(p, careOf)
+	for i, policy := range out {
+		if careOf == p.HomeAddress && isTunnel(policy) {
+			out[i] = bypassed(policy)
+		}
+	}
+	return out
+}
+
+// Begin takes up what a kernel has, at the start and after its reports were lost: where the places are, and whether
+// policies of ours are to be set. To find a place for the first time is no movement: nothing of this agent's is there yet
+// that could be moved. A binding that has gone unseen is one.
+func (h *Homes) Begin(now time.Time, s Snapshot) (out []Effect) {
+	bound := map[*Place]bool{}
+	for _, state := range s.CareOf {
+		if p := h.bindingOf(state); p != nil {
+			bound[p] = true
+			h.found(now, p, state.CareOf)
+		}
+	}
+	if !h.own { // else tunnels are where we have set them
+		h.findByTunnels(now, s.Policies)
+	}
+	out = h.Restore()
+	for _, state := range s.CareOf {
+		out = append(out, h.Bind(now, state)...)
+	}
+	for _, p := range h.order {
+		if p.bound && !bound[p] {
+			p.bound = false
+			out = append(out, h.take(now, p, p.HomeAddress)...)
+		}
+	}
+	return out
+}
+
+// found notes where a place is of which nothing was known.
+func (h *Homes) found(now time.Time, p *Place, at netip.Addr) {
+	if !p.CareOf.IsValid() {
+		p.CareOf, p.Since = at, now
+	}
+}
+
+// findByTunnels finds places by the ends of the tunnels that a mobility daemon has set up for them, where the kernel
+// shows no state of Mobile IPv6.
+func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
+	for _, policy := range policies {
+		if policy.Dir != spd.Out || !isTunnel(policy) {
+			continue
+		}
+		home, _ := h.ends(policy.Selector.Src.Addr(), policy.Selector.Dst.Addr())
+		outer := policy.Templates[0].Endpoints
+		careOf, agent := h.ends(outer.Src, outer.Dst)
+		if p := h.places[home]; p != nil && agent == p.HomeAgent {
+			h.found(now, p, careOf)
+		}
+	}
+}
+
+// Restore sets the policies, where mipsecd owns them, as the places want them now: a plan for each place, so that one
+// which the kernel refuses does not hold up the others.
+func (h *Homes) Restore() (out []Effect) {
+	if h.own {
+		for _, p := range h.order {
+			out = append(out, Carry{Set(h.policies(p, p.at()))})
+		}
+	}
+	return out
+}
+
+// Flushed answers somebody's emptying the kernel: policies are set again; without SAs nothing of the key exchanges is
+// left to go on with.
+func (h *Homes) Flushed(f spd.Flushed) (out []Effect) {
+	if f.Policies {
+		return h.Restore()
+	}
+	for _, p := range h.order {
+		if h.peers[p.Peer][0] == p { // once for each peer
+			out = append(out, Tell{spd.Terminate{Peer: p.Peer}})
+		}
+	}
+	return out
+}

@@ -1,0 +1,119 @@
+package mobilenode
+
+import (
+	"net/netip"
+	"testing"
+
+	"mipsecd/migrate"
+	. "mipsecd/migrate/migratetest"
+	"mipsecd/mobility"
+	"mipsecd/spd"
+)
+
+// packet is a packet from HoA to HA as KAME shows it before IPsec: with inOption in a home address option, if that is
+// valid.
+func packet(t *testing.T, inOption netip.Addr, mh mobility.Message) []byte {
+	t.Helper()
+	body, err := mh.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := spd.ProtoMH
+	if inOption.IsValid() {
+		option := append([]byte{spd.ProtoMH, 2, 1, 2, 0, 0, 201, 16}, inOption.AsSlice()...)
+		body, next = append(option, body...), spd.HomeOpt
+	}
+	b := append([]byte{0x60, 0, 0, 0, 0, byte(len(body)), next, 64}, HoA.AsSlice()...)
+	return append(append(b, HA.AsSlice()...), body...)
+}
+
+// The Binding Update for which the kernel calls tells the CoA: the alternate one, else that in the home address option
+// (draft-sugimoto-mip6-pfkey-migrate-04 section 4.2.2).
+func TestCareOfAddressInTheAcquiresPacket(t *testing.T) {
+	const (
+		key    = "key 1 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over "
+		atCoA1 = "report moved ha: to CoA1\nrelocate ha to CoA1 - HA, keep, renew\n" + key + "CoA1 - HA"
+	)
+	bu := mobility.BindingUpdate{Sequence: 1, Ack: true, HomeReg: true, KeyMobility: true, Lifetime: 3600e9}
+	withAlternate, toCN := bu, bu
+	withAlternate.CareOf, toCN.HomeReg = CoA1, false
+	cut := packet(t, CoA1, bu)[:39]
+	_, unreadable := mobility.ParsePacket(cut)
+	if unreadable == nil {
+		t.Fatal("a packet without its last octets is read")
+	}
+	for _, test := range []struct {
+		name   string
+		packet []byte
+		want   string
+	}{
+		{"alternate CoA", packet(t, CoA1, withAlternate), atCoA1},
+		{"alternate CoA before the home address option's", packet(t, CoA2, withAlternate), atCoA1},
+		{"home address option", packet(t, CoA1, bu), atCoA1},
+		{"at home", packet(t, netip.Addr{}, bu), "report moved ha: home\nrelocate ha to HoA - HA, keep, renew\n" + key + "HoA - HA"},
+		{"not the home registration", packet(t, CoA1, toCN), key + "HoA - HA"},
+		{"another message", packet(t, CoA1, mobility.HomeTestInit{}), key + "HoA - HA"},
+		{"unreadable", cut, "report unreadable packet ha: " + unreadable.Error() + "\n" + key + "HoA - HA"},
+		{"none", nil, key + "HoA - HA"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			home := Home("ha", true)
+			s := newScript(t, false, home)
+			d := Daemon{Protected: home.Protected}
+			s.step("", migrate.Snapshot{Policies: d.Static()})
+			s.kernel(test.want, acquire(d, HoA, migrate.ProtectBinding, test.packet))
+		})
+	}
+}
+
+// SHISA's order: the Binding Update is keyed first, the kernel moves the tunnels when it is acknowledged. Later Binding
+// Updates have their SA, so that a movement is seen by its MIGRATE only.
+func TestSHISA(t *testing.T) {
+	home := Home("ha", true)
+	home.What = []migrate.Protection{migrate.ProtectHomeTest}
+	d := Daemon{Protected: home.Protected}
+	s := newScript(t, false, home)
+	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(HoA)...)})
+	bu := mobility.BindingUpdate{Sequence: 1, Ack: true, HomeReg: true, KeyMobility: true, CareOf: CoA1, Lifetime: 3600e9}
+	s.kernel(`
+		report moved ha: to CoA1
+		relocate ha to CoA1 - HA, keep, renew
+		key 1 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over CoA1 - HA`,
+		acquire(d, HoA, migrate.ProtectBinding, packet(t, CoA1, bu)))
+	s.kernel(`
+		move SAs of ha: esp tunnel 5 from HoA -> HA to CoA1 -> HA
+		move SAs of ha: esp tunnel 6 from HA -> HoA to HA -> CoA1`, d.MovesTunnels(HoA, CoA1)...)
+	s.kernel(`
+		report moved ha: to CoA2
+		relocate ha to CoA2 - HA, keep, renew
+		move SAs of ha: esp tunnel 5 from CoA1 -> HA to CoA2 -> HA
+		move SAs of ha: esp tunnel 6 from HA -> CoA1 to HA -> CoA2`, d.MovesTunnels(CoA1, CoA2)...)
+	s.kernel("", d.MovesTunnels(CoA2, CoA2)...)
+}
+
+// As long as no CoA is known, an address that is no home address is tried, else the home address.
+func TestPathBeforeACareOfAddressIsKnown(t *testing.T) {
+	ipv4 := netip.MustParseAddr("192.0.2.1")
+	for _, test := range []struct {
+		name      string
+		addresses []netip.Addr
+		path      string
+	}{
+		{"nothing known", nil, "HoA - HA"},
+		{"home addresses only", []netip.Addr{HoA, OtherHoA}, "HoA - HA"},
+		{"another address", []netip.Addr{HoA, OtherHoA, CoA2, CoA1}, "CoA2 - HA"},
+		{"another family", []netip.Addr{ipv4, HoA}, "HoA - HA"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			home := Home("ha", true)
+			d := Daemon{Protected: home.Protected}
+			s := newScript(t, false, home, OtherHome("ha"))
+			s.step("", migrate.Snapshot{Policies: d.Static()}, migrate.Addresses{List: []netip.Addr{CN}},
+				migrate.Addresses{List: test.addresses})
+			const key = "key 1 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over "
+			s.kernel(key+test.path, acquire(d, HoA, migrate.ProtectBinding, nil))
+			s.kernel("report moved ha: home\nrelocate ha to HoA - HA, keep, renew", d.Binds(HoA))
+			s.kernel(key+"HoA - HA", acquire(d, HoA, migrate.ProtectBinding, nil))
+		})
+	}
+}
