@@ -24,8 +24,8 @@ func (a *Agent) authorize(r spd.Request) spd.Grant {
 	own := r
 	own.Traffic.Remote = spd.Narrow(r.Traffic.Remote, a.homes.TrafficWith(r.Peer))
 	for _, d := range a.image.Offers(own) {
-		if a.homes.For(d) != nil {
-			return spd.Grant{Request: r.Request, Demand: d}
+		if p := a.homes.For(d); p != nil {
+			return spd.Grant{Request: r.Request, Demand: a.homes.AtPlace(p, d)}
 		}
 	}
 	return refuse(r, "no %s policy for %v - %v with %s", r.Mode, r.Traffic.Local, r.Traffic.Remote, r.Peer)

@@ -34,8 +34,8 @@ func homeLink(proto uint8, start, end uint16) spd.TrafficSelector {
 	return ts(proto, start, end, p.Addr(), netip.MustParseAddr("2001:db8:1:0:ffff:ffff:ffff:ffff"))
 }
 
-// twoMobileNodes is a home agent with mn, who has two home addresses, and mn2. The policies are those of all three, and
-// one of a fourth host that no configuration names.
+// twoMobileNodes is a home agent with mn, who has two home addresses, and mn2. The policies are those of all three,
+// those of a fourth host that no configuration names, and some of HoA with another node than the home agent.
 func twoMobileNodes(t *testing.T) script {
 	t.Helper()
 	own2 := OtherHome("mn")
@@ -44,10 +44,13 @@ func twoMobileNodes(t *testing.T) script {
 	stray := OtherHome("")
 	stray.HomeAddress, stray.Reqid = nobody, 31
 	var policies []spd.Policy
+	withCN := Home("", true)
+	withCN.HomeAgent, withCN.Reqid = CN, 41
 	for _, home := range append(homes, stray) {
 		d := Daemon{Protected: home.Protected, OnHA: true}
 		policies = append(append(policies, d.Static()...), d.Tunnels(CoA1)...)
 	}
+	policies = append(policies, Daemon{Protected: withCN.Protected, OnHA: true}.Static()...)
 	s := newScript(t, false, homes...)
 	s.step("", migrate.Snapshot{Policies: policies})
 	return s
@@ -72,8 +75,10 @@ func TestRFC4877Section4_2EachForItself(t *testing.T) {
 			list(ts(spd.ProtoMH, 0x500, 0x6ff, HA, HA)), list(ts(spd.ProtoMH, 0x500, 0x6ff, HoA, HoA)), binding},
 		{"own second home address", "mn", spd.Transport, list(mh(HA, 6)), list(mh(second, 5)),
 			"grant 6 binding with mn (transport, HA - 2001:db8:1::150) [HA mh 0x0600] [2001:db8:1::150 mh 0x0500] reqids 22 21"},
-		{"both own home addresses: SAs for the first", "mn", spd.Transport, list(mh(HA, 6)), list(mh(HoA, 5), mh(second, 5)), binding},
-		{"own home address in a tunnel", "mn", spd.Tunnel, list(tcp(CN)), list(tcp(HoA)), payload + "[CN tcp] [HoA tcp] reqids 8 7"},
+		{"both own home addresses: SAs for the first", "mn", spd.Transport,
+			list(mh(HA, 6)), list(mh(HoA, 5), mh(second, 5)), binding},
+		{"own home address in a tunnel", "mn", spd.Tunnel, list(tcp(CN)), list(tcp(HoA)),
+			payload + "[CN tcp] [HoA tcp] reqids 8 7"},
 		{"own home address twice", "mn", spd.Transport, list(mh(HA, 6)), list(mh(HoA, 5), mh(HoA, 5)), binding},
 
 		// Another's.
@@ -116,8 +121,11 @@ func TestRFC4877Section4_2EachForItself(t *testing.T) {
 		{"own, then a range with all", "mn", spd.Transport, list(mh(HA, 6)), list(mh(HoA, 5), homeLink(0, 0, 65535)), binding},
 
 		// This side.
-		{"a local address that is not ours, in transport mode", "mn", spd.Transport, list(mh(CN, 6)), list(mh(HoA, 5)),
+		{"a local address that is not the home agent's, though there are policies", "mn", spd.Transport,
+			list(mh(CN, 6)), list(mh(HoA, 5)),
 			"refuse 6: no transport policy for [CN mh 0x0600] - [HoA mh 0x0500] with mn"},
+		{"a local address without policies", "mn", spd.Transport, list(mh(CN, 6)), list(mh(second, 5)),
+			"refuse 6: no transport policy for [CN mh 0x0600] - [2001:db8:1::150 mh 0x0500] with mn"},
 		{"own home addresses at both ends", "mn", spd.Transport, list(mh(second, 6)), list(mh(HoA, 5)),
 			"refuse 6: no transport policy for [2001:db8:1::150 mh 0x0600] - [HoA mh 0x0500] with mn"},
 		{"another's home address as local address is payload", "mn", spd.Tunnel, list(tcp(OtherHoA)), list(tcp(HoA)),
@@ -134,7 +142,8 @@ func TestRFC4877Section4_2EachForItself(t *testing.T) {
 		{"an unknown peer", "thief", spd.Transport, list(mh(HA, 6)), list(mh(HoA, 5)),
 			"refuse 6: thief may not speak for HoA, which is mn's"},
 		{"an unknown peer with a range", "thief", spd.Transport, list(mh(HA, 6)), list(homeLink(spd.ProtoMH, 0x500, 0x500)),
-			"refuse 6: no transport policy for [HA mh 0x0600] - [2001:db8:1::-2001:db8:1:0:ffff:ffff:ffff:ffff mh 0x0500] with thief"},
+			"refuse 6: no transport policy for [HA mh 0x0600] - [2001:db8:1::-2001:db8:1:0:ffff:ffff:ffff:ffff mh 0x0500] " +
+				"with thief"},
 		{"a peer without a name", "", spd.Transport, list(mh(HA, 6)), list(mh(nobody, 5)),
 			"refuse 6:  may not speak for 2001:db8:1::300, which is nobody's home address"},
 	} {
@@ -152,7 +161,9 @@ func TestRFC4877Section4_2RekeyingIsAuthorizedAnew(t *testing.T) {
 	s := twoMobileNodes(t)
 	ask := func(want string, remote ...spd.TrafficSelector) {
 		t.Helper()
-		s.says(want, spd.Request{Request: 6, Peer: "mn", Mode: spd.Tunnel, Traffic: spd.Traffic{Local: list(everyone), Remote: remote}})
+		s.says(want, spd.Request{
+			Request: 6, Peer: "mn", Mode: spd.Tunnel, Traffic: spd.Traffic{Local: list(everyone), Remote: remote},
+		})
 	}
 	all := func(a netip.Addr) spd.TrafficSelector { return ts(0, 0, 65535, a, a) }
 	ask("grant 6 payload with mn (tunnel, HA - CoA1) [* any] [HoA any] reqids 8 7", all(HoA))
@@ -166,18 +177,22 @@ func TestRFC4877Section4_2RekeyingIsAuthorizedAnew(t *testing.T) {
 	ask("grant 6 payload with mn (tunnel, HA - CoA1) [* any] [2001:db8:1::150 any] reqids 28 27", all(second))
 }
 
-// After a movement a tunnel is granted to where the kernel has it now.
+// After a movement a tunnel is granted to where the mobile node is, from the first of its MIGRATEs on.
 func TestGrantsFollowMovements(t *testing.T) {
 	s := twoMobileNodes(t)
 	d := Daemon{Protected: Home("", true).Protected, OnHA: true, KMAddress: true}
 	s.kernel(`
 		report moved mn: to CoA2
 		relocate mn to HA - CoA2, keep`, d.MovesStatic(CoA2)...)
+	const granted = "grant 6 payload with mn (tunnel, HA - CoA2) [CN tcp] [HoA tcp] reqids 8 7"
+	r := spd.Request{
+		Request: 6, Peer: "mn", Mode: spd.Tunnel, Traffic: spd.Traffic{Local: list(tcp(CN)), Remote: list(tcp(HoA))},
+	}
+	s.says(granted, r)
 	for _, e := range d.MovesTunnels(CoA1, CoA2) {
 		s.agent.Step(start, migrate.Kernel{Event: e})
 	}
-	s.says("grant 6 payload with mn (tunnel, HA - CoA2) [CN tcp] [HoA tcp] reqids 8 7",
-		spd.Request{Request: 6, Peer: "mn", Mode: spd.Tunnel, Traffic: spd.Traffic{Local: list(tcp(CN)), Remote: list(tcp(HoA))}})
+	s.says(granted, r)
 }
 
 // The generic policies that a home agent may have for mobile nodes that it does not know yet (RFC 4877 section 7.2.1) give
@@ -205,11 +220,12 @@ func TestRFC4877Section7_2_1GenericPolicies(t *testing.T) {
 		}
 		s.says("refuse 6: mn may not speak for OtherHoA, which is mn2's", spd.Request{Request: 6, Peer: "mn", Mode: spd.Transport,
 			Traffic: spd.Traffic{Local: list(mh(HA, 6)), Remote: list(mh(OtherHoA, 5))}})
-		s.kernel("key 1 mobility with mn2 (transport, HA - OtherHoA) [HA mh] [OtherHoA mh] reqids 0 0 over HA - OtherHoA", spd.Acquire{
-			Seq: 1, Selector: spd.Selector{Src: spd.Host(HA), Dst: mobile, Proto: spd.ProtoMH},
-			Template:  spd.Template{Proto: spd.ESP, Mode: spd.Transport, Level: spd.Require},
-			Endpoints: spd.Endpoints{Src: HA, Dst: OtherHoA},
-		})
+		s.kernel("key 1 mobility with mn2 (transport, HA - OtherHoA) [HA mh] [OtherHoA mh] reqids 0 0 over HA - OtherHoA",
+			spd.Acquire{
+				Seq: 1, Selector: spd.Selector{Src: spd.Host(HA), Dst: mobile, Proto: spd.ProtoMH},
+				Template:  spd.Template{Proto: spd.ESP, Mode: spd.Transport, Level: spd.Require},
+				Endpoints: spd.Endpoints{Src: HA, Dst: OtherHoA},
+			})
 	}
 }
 

@@ -208,6 +208,8 @@ func rekeyTarget(sa *ikeSA, ps []wire.Payload) (*childSA, error) {
 	}
 	old := sa.childByOut(espSPI(n.SPI))
 	switch {
+	case old == nil && sa.changingChildren():
+		return nil, refuse(wire.NotifyTemporaryFailure, "2.25", "the answer that makes it may be still to come")
 	case old == nil || n.Protocol != wire.ProtocolESP:
 		return nil, &childNotFound{n}
 	case old.deleting:

@@ -156,6 +156,28 @@ func TestRFC7296_1_4_1_HardLifetime(t *testing.T) {
 	}
 }
 
+// When both sides call for SAs for the same policies at once, one pair remains.
+func TestTwins(t *testing.T) {
+	both := func(mn, ha *host) {
+		mn.tell(spd.Key{Demand: returnRoute, Path: path1})
+		ha.tell(spd.Key{Demand: mirrored(returnRoute), Path: reversed(path1)})
+	}
+	for _, before := range [][]spd.Demand{{binding}, nil} { // on one IKE_SA, on two
+		collide(t, options{}, before, both, func(w *world, mn, ha *host) {
+			w.settled(len(before) + 1)
+			if len(said[spd.KeyFailed](mn))+len(said[spd.KeyFailed](ha)) != 0 {
+				t.Error("a demand came to nothing")
+			}
+		})
+	}
+	w, mn, _ := established(t, options{}, returnRoute)
+	mn.key(returnRoute) // the newer one remains
+	w.settled(1)
+	if up, down := one[spd.ChildUp](mn), one[spd.ChildDown](mn); up.In == down.In {
+		t.Errorf("%+v, %+v", up, down)
+	}
+}
+
 // A Child SA may be deleted before its initiator has the answer that makes it.
 func TestDeleteOvertakesTheAnswer(t *testing.T) {
 	for _, esp := range []string{"aes128gcm16", "aes128gcm16-x25519"} {
@@ -167,6 +189,26 @@ func TestDeleteOvertakesTheAnswer(t *testing.T) {
 		w.pass(time.Minute)
 		w.settled(1)
 		one[spd.KeyFailed](mn)
+	}
+}
+
+// It may be rekeyed before, too.
+func TestRekeyOvertakesTheAnswer(t *testing.T) {
+	w, mn, ha := established(t, options{}, binding)
+	w.losing("CREATE_CHILD_SA response", 0)
+	mn.key(returnRoute)
+	ha.tell(spd.Expired{Peer: "mn", ID: one[spd.ChildUp](ha).In})
+	w.run()
+	w.script(`
+		MN --> CREATE_CHILD_SA request 2 [ SA Ni TSi TSr ]
+		HA --> CREATE_CHILD_SA response 2 [ SA Nr TSi TSr ] (lost)
+		HA --> CREATE_CHILD_SA request 0 [ N(REKEY_SA) SA Ni TSi TSr ]
+		MN --> CREATE_CHILD_SA response 0 [ N(TEMPORARY_FAILURE) ]
+	`)
+	w.pass(time.Minute)
+	w.settled(2)
+	if n := len(said[spd.ChildUp](mn)); n != 2 {
+		t.Errorf("%d ChildUp, wanted 2", n)
 	}
 }
 

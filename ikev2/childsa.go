@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -17,8 +18,11 @@ type childSA struct {
 	suite   suite.ESPSuite
 	mine    bool // this side asked for it
 
-	deleting bool // a Delete for it is on its way
-	rekeying contest[childSA]
+	installed time.Time
+	removed   time.Time
+	former    []spd.SAID // what its SAs may be called in the kernel if that did not move them, as it should have
+	deleting  bool       // a Delete for it is on its way
+	rekeying  contest[childSA]
 }
 
 func (c *childSA) inID() spd.SAID  { return espID(c.demand.Local, c.in) }
@@ -43,6 +47,10 @@ func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd
 		} else {
 			s.Acquire = c.demand.Acquire
 		}
+		if s.Mode == spd.Transport {
+			// Where policies share a reqid, or have none, an SA must not carry another home address's traffic.
+			s.Selector = spd.Selector{Src: spd.Host(s.Endpoints.Src), Dst: spd.Host(s.Endpoints.Dst)}
+		}
 		return s
 	}
 	if larva != c.inID() {
@@ -51,6 +59,7 @@ func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd
 	e.emit(Install{sa.peer.Name, one(spd.In, c.in, toUs)})
 	e.emit(Install{sa.peer.Name, one(spd.Out, c.out, toPeer)})
 	c.demand.Acquire = 0
+	c.installed = e.now
 	c.ike = sa
 	sa.children = append(sa.children, c)
 
@@ -89,6 +98,10 @@ func (e *Engine) removeChild(c *childSA, reason string) {
 func (e *Engine) removePair(c *childSA, reason string) {
 	e.emit(Remove{c.outID()})
 	e.emit(Remove{c.inID()})
+	for _, id := range c.former {
+		e.emit(Remove{id})
+	}
+	e.remember(c)
 	e.notify(spd.ChildDown{Demand: c.demand, In: c.inID(), Out: c.outID(), Reason: reason})
 }
 
@@ -105,24 +118,36 @@ func (e *Engine) settleChild(old *childSA) {
 	}
 }
 
-// settleTwins leaves one pair for the same policies, beside those that are being rekeyed: that which the initiator of the IKE_SA asked for, and of two that one
-// side asked for the newer. Both sides come to the same end; who asked for the other one deletes it. Two can come about
-// when both sides' kernels call for SAs at once, as after a movement without the K bit. With both in place a MIGRATE would
-// leave one behind.
+// settleTwins leaves one pair for the same policies, beside those that are being rekeyed; who asked for another one
+// deletes it. Two can come about when both sides' kernels call for SAs at once, as after a movement without the K bit.
+// With both in place a MIGRATE would leave one behind.
 func (e *Engine) settleTwins(c *childSA) {
-	sa := c.ike
-	for _, other := range slices.Clone(sa.children) {
-		if other == c || other.deleting || other.replaced() || other.rekeying.pending() || !sameDemand(other.demand, c.demand) {
-			continue
-		}
-		loser := other
-		if other.mine != c.mine && other.mine == sa.initiator {
-			loser = c
-		}
-		if loser.mine {
-			e.deleteChild(loser, "a second one for the same policies")
+	for _, sa := range slices.Clone(e.association(c.ike.peer.Name).sas) {
+		for _, other := range slices.Clone(sa.children) {
+			if other == c || other.deleting || other.replaced() || other.rekeying.pending() || !sameDemand(other.demand, c.demand) {
+				continue
+			}
+			loser := other
+			if c.yields(other) {
+				loser = c
+			}
+			if loser.mine {
+				e.deleteChild(loser, "a second one for the same policies")
+			}
 		}
 	}
+}
+
+// yields reports whether c, the newer, is the one of two pairs for the same policies that is to go. Both sides come to
+// the same end: of one IKE_SA stays what its initiator asked for, and of two that one side asked for the newer; of two
+// IKE_SAs stays the pair of that with the higher SPIs.
+func (c *childSA) yields(other *childSA) bool {
+	if c.ike == other.ike {
+		return other.mine != c.mine && other.mine == c.ike.initiator
+	}
+	i, r := c.ike.spis()
+	oi, or := other.ike.spis()
+	return cmp.Or(cmp.Compare(i, oi), cmp.Compare(r, or)) < 0
 }
 
 // childBy finds the Child SA that match picks, or nil.

@@ -106,6 +106,12 @@ type Install struct {
 // Remove wants an SA out of the kernel.
 type Remove struct{ ID spd.SAID }
 
+// Verify asks whether an SA is in the kernel. If it is not, the command spd.Lost is to follow.
+type Verify struct {
+	Peer string
+	ID   spd.SAID
+}
+
 // AllocSPI wants an inbound SPI from the kernel; the JobDone has a uint32.
 type AllocSPI struct {
 	ID    uint64
@@ -138,6 +144,7 @@ type Traced struct {
 func (Send) effect()     {}
 func (Install) effect()  {}
 func (Remove) effect()   {}
+func (Verify) effect()   {}
 func (AllocSPI) effect() {}
 func (Job) effect()      {}
 func (Notice) effect()   {}
@@ -154,6 +161,7 @@ type Engine struct {
 	begun    map[initKey]*ikeSA // the peers' initiative
 	halfOpen int                // of those, that wait for IKE_AUTH
 	peers    map[string]*association
+	removed  removedPairs
 	timers   timerHeap
 	cookies  cookieJar
 
@@ -172,7 +180,8 @@ func New(cfg Config) *Engine {
 	orDefault(&l.HalfOpen, DefaultLimits.HalfOpen)
 	return &Engine{
 		cfg: cfg, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
-		jobs: map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
+		removed: removedPairs{byPeer: map[string][]*childSA{}},
+		jobs:    map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
 		lastID: uint64(cfg.Shard) << 56, // a Grant finds its way back by it
 	}
 }

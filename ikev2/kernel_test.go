@@ -15,10 +15,12 @@ type kernel struct {
 	nextSPI uint32
 	larval  map[spd.SAID]bool
 	sas     map[spd.SAID]spd.SA
+	known   map[uint32]bool // all SPIs that there ever were
 }
 
 func newKernel(owner string, spis uint32) *kernel {
-	return &kernel{owner: owner, nextSPI: spis, larval: map[spd.SAID]bool{}, sas: map[spd.SAID]spd.SA{}}
+	return &kernel{owner: owner, nextSPI: spis, larval: map[spd.SAID]bool{}, sas: map[spd.SAID]spd.SA{},
+		known: map[uint32]bool{}}
 }
 
 func (k *kernel) alloc(l spd.LarvalSA) uint32 {
@@ -33,13 +35,14 @@ func (k *kernel) install(s spd.SA) error {
 		return fmt.Errorf("%s: %s is installed twice", k.owner, id)
 	}
 	delete(k.larval, id)
+	k.known[s.SPI] = true
 	k.sas[id] = s
 	return nil
 }
 
 func (k *kernel) remove(id spd.SAID) error {
 	_, there := k.sas[id]
-	if !there && !k.larval[id] {
+	if !there && !k.larval[id] && !k.known[id.SPI] {
 		return fmt.Errorf("%s: %s is removed, but not there", k.owner, id)
 	}
 	delete(k.sas, id)

@@ -22,8 +22,9 @@ func (e *Engine) relocate(c spd.Relocate) {
 	}
 	begin := false
 	for _, sa := range slices.Clone(a.sas) {
+		from := sa.path()
 		switch {
-		case sa.path() == c.Path:
+		case from == c.Path:
 		case sa.established && c.Keep:
 			e.moveIKE(sa, c.Path)
 		case sa.established:
@@ -34,6 +35,7 @@ func (e *Engine) relocate(c spd.Relocate) {
 			e.reclaim(a, sa)
 			e.forget(sa, errMoved)
 		}
+		a.takeAlong(from, c.Path)
 	}
 	if peer := e.cfg.Peers.ByName(c.Peer); begin && len(a.wanted) > 0 && a.current() == nil && a.starting() == nil {
 		e.peers[c.Peer] = a // forgotten if there was nothing else
@@ -112,25 +114,22 @@ func (e *Engine) removeOrphans(peer string, orphans []*childSA, reason string) {
 	e.tidy(peer)
 }
 
-// sameDemand reports whether two demands are for the same policies.
+// sameDemand reports whether two demands are for the same traffic under the same policies. Where the SAs of a tunnel end
+// does not count: they move.
 func sameDemand(a, b spd.Demand) bool {
-	return a.Name == b.Name && a.Mode == b.Mode && a.ReqidIn == b.ReqidIn && a.ReqidOut == b.ReqidOut
+	return a.Name == b.Name && a.Mode == b.Mode && a.ReqidIn == b.ReqidIn && a.ReqidOut == b.ReqidOut &&
+		slices.Equal(a.Traffic.Local, b.Traffic.Local) && slices.Equal(a.Traffic.Remote, b.Traffic.Remote)
 }
 
 // moveSAs follows the kernel, which has moved tunnel SAs: what is made from now on is for the new addresses.
 func (e *Engine) moveSAs(c spd.MoveSAs) {
+	e.removeMoved(c.Peer, c.Change)
 	a := e.peers[c.Peer]
 	if a == nil {
 		return
 	}
-	for i := range a.wanted {
-		readdress(&a.wanted[i], c.Change)
-	}
-	for _, n := range a.underWay {
-		readdress(&n.demand, c.Change)
-	}
-	for _, ch := range a.granted {
-		readdress(&ch.demand, c.Change)
+	for _, d := range a.pending() {
+		readdress(d, c.Change)
 	}
 	children := slices.Clone(a.orphans)
 	for _, sa := range a.sas {
@@ -140,19 +139,45 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 		in, out := child.inID(), child.outID()
 		if readdress(&child.demand, c.Change) {
 			e.notify(spd.ChildMoved{Demand: child.demand, OldIn: in, OldOut: out, In: child.inID(), Out: child.outID()})
+			e.verifyMoved(child, in, out)
 		}
 	}
 }
 
-// readdress changes the SA addresses of a demand if the change is about one of its directions.
+// takeAlong readdresses the tunnels that are wanted or being made from one path to another, without waiting for the
+// report that their policies have moved: SAs made at the old addresses meanwhile would stay there.
+func (a *association) takeAlong(from, to spd.Path) {
+	for _, d := range a.pending() {
+		if d.Mode == spd.Tunnel && d.Local == from.Local && d.Remote == from.Remote {
+			d.Local, d.Remote = to.Local, to.Remote
+		}
+	}
+}
+
+// pending are the demands that are wanted, asked for, or granted to the peer and not yet served.
+func (a *association) pending() (out []*spd.Demand) {
+	for i := range a.wanted {
+		out = append(out, &a.wanted[i])
+	}
+	for _, n := range a.underWay {
+		out = append(out, &n.demand)
+	}
+	for _, ch := range a.granted {
+		out = append(out, &ch.demand)
+	}
+	return out
+}
+
+// readdress changes the SA addresses of a demand if the change is about one of its directions. A change without reqid is
+// for any.
 func readdress(d *spd.Demand, c spd.EndpointChange) bool {
 	out := spd.Endpoints{Src: d.Local, Dst: d.Remote}
 	switch {
 	case d.Mode != c.Mode || c.Old == c.New:
 		return false
-	case c.Reqid == d.ReqidOut && c.Old == out:
+	case (c.Reqid == 0 || c.Reqid == d.ReqidOut) && c.Old == out:
 		d.Local, d.Remote = c.New.Src, c.New.Dst
-	case c.Reqid == d.ReqidIn && c.Old == out.Reverse():
+	case (c.Reqid == 0 || c.Reqid == d.ReqidIn) && c.Old == out.Reverse():
 		d.Local, d.Remote = c.New.Dst, c.New.Src
 	default:
 		return false

@@ -202,7 +202,8 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	}
 }
 
-// failStranded fails what is wanted of a peer with whom there is no IKE_SA any more, nor one coming.
+// failStranded fails what is wanted of a peer with whom there is no IKE_SA any more, nor one coming. What is being asked
+// on one that is closing ends with that.
 func (e *Engine) failStranded(peer string, why error) {
 	a := e.peers[peer]
 	if a == nil || a.current() != nil || a.starting() != nil {
@@ -211,7 +212,9 @@ func (e *Engine) failStranded(peer string, why error) {
 	wanted := a.wanted
 	a.wanted = nil
 	for _, n := range slices.Clone(a.underWay) {
-		n.giveUp(e, why)
+		if n.on == nil {
+			n.giveUp(e, why)
+		}
 	}
 	e.tidy(peer)
 	for _, d := range wanted {

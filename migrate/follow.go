@@ -73,7 +73,7 @@ func (h *Homes) take(now time.Time, p *Place, to netip.Addr) (out []Effect) {
 		path := h.path(p, to)
 		km := spd.Endpoints{Src: path.Local, Dst: path.Remote}
 		plan := Between(h.tunnels(p, from), p.HomeAddress, from, to, km)
-		out = append(out, Carry{plan.Or(Set(h.policies(p, to)))})
+		out = append(out, Carry{plan.or(Set(h.policies(p, to)))})
 	}
 	return append(out, h.Moved(now, p, to)...)
 }
@@ -112,7 +112,7 @@ func (h *Homes) Begin(now time.Time, s Snapshot) (out []Effect) {
 	if !h.own { // else tunnels are where we have set them
 		h.findByTunnels(now, s.Policies)
 	}
-	out = h.Restore()
+	out = h.restore()
 	for _, state := range s.CareOf {
 		out = append(out, h.Bind(now, state)...)
 	}
@@ -148,9 +148,9 @@ func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
 	}
 }
 
-// Restore sets the policies, where mipsecd owns them, as the places want them now: a plan for each place, so that one
+// restore sets the policies, where mipsecd owns them, as the places want them now: a plan for each place, so that one
 // which the kernel refuses does not hold up the others.
-func (h *Homes) Restore() (out []Effect) {
+func (h *Homes) restore() (out []Effect) {
 	if h.own {
 		for _, p := range h.order {
 			out = append(out, Carry{Set(h.policies(p, p.at()))})
@@ -163,7 +163,7 @@ func (h *Homes) Restore() (out []Effect) {
 // left to go on with.
 func (h *Homes) Flushed(f spd.Flushed) (out []Effect) {
 	if f.Policies {
-		return h.Restore()
+		return h.restore()
 	}
 	for _, p := range h.order {
 		if h.peers[p.Peer][0] == p { // once for each peer

@@ -109,6 +109,19 @@ func (h *Homes) path(p *Place, careOf netip.Addr) spd.Path {
 	return spd.Path{Local: careOf, Remote: p.HomeAgent}
 }
 
+// AtPlace gives a demand for a tunnel the end where the mobile node is by now: of its policies one is moved after the
+// other, and the report about this one may be still to come.
+func (h *Homes) AtPlace(p *Place, d spd.Demand) spd.Demand {
+	switch {
+	case d.Mode != spd.Tunnel || !p.CareOf.IsValid():
+	case h.onHA:
+		d.Remote = p.CareOf
+	default:
+		d.Local = p.CareOf
+	}
+	return d
+}
+
 // ends are the two sides of a pair of addresses of which this host's is src.
 func (h *Homes) ends(src, dst netip.Addr) (careOf, agent netip.Addr) {
 	if h.onHA {

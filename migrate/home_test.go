@@ -2,6 +2,7 @@ package migrate_test
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -99,8 +100,9 @@ func TestPlaceOfADemand(t *testing.T) {
 		{"no traffic", nil, HA, netip.Addr{}},
 		{"with another node", []spd.TrafficSelector{host(HoA, HoA)}, CN, netip.Addr{}},
 	} {
-		onMN := spd.Demand{Local: CoA1, Remote: test.agent, Traffic: spd.Traffic{Local: test.mobile, Remote: []spd.TrafficSelector{host(HA, HA)}}}
-		onHA := spd.Demand{Local: test.agent, Remote: CoA1, Traffic: spd.Traffic{Local: onMN.Traffic.Remote, Remote: test.mobile}}
+		agent := []spd.TrafficSelector{host(HA, HA)}
+		onMN := spd.Demand{Local: CoA1, Remote: test.agent, Traffic: spd.Traffic{Local: test.mobile, Remote: agent}}
+		onHA := spd.Demand{Local: test.agent, Remote: CoA1, Traffic: spd.Traffic{Local: agent, Remote: test.mobile}}
 		for i, d := range []spd.Demand{onMN, onHA} {
 			var got netip.Addr
 			if p := both(i == 1, false, true).For(d); p != nil {
@@ -229,6 +231,11 @@ func TestBegin(t *testing.T) {
 			migrate.Snapshot{}, HoA, "report moved one: home\nrelocate one to HA - HoA, keep"},
 		{"a return seen", func(h *migrate.Homes) { h.Bind(start, d.Binds(CoA1)); h.Bind(start, d.Binds(HoA)) },
 			migrate.Snapshot{}, HoA, ""},
+		{"a return unseen, then a movement without states", func(h *migrate.Homes) {
+			h.Bind(start, d.Binds(CoA1))
+			h.Begin(start, migrate.Snapshot{})
+			h.Moved(start, h.Of(HoA), CoA2)
+		}, migrate.Snapshot{}, CoA2, ""},
 		{"a kernel that has no states", func(h *migrate.Homes) { h.Moved(start, h.Of(HoA), CoA1) },
 			migrate.Snapshot{}, CoA1, ""},
 	} {
@@ -259,7 +266,7 @@ func TestBeginSetsOwnPolicies(t *testing.T) {
 	for _, left := range []netip.Addr{HoA, CoA1, CoA2, CN} {
 		k := newKernel(t, home, false, left)
 		policies := k.state().policies
-		h := migrate.NewHomes([]migrate.Home{home}, false, true)
+		var h *migrate.Homes
 		apply := func(snapshot migrate.Snapshot, at netip.Addr, plans int) {
 			t.Helper()
 			for _, e := range h.Begin(start, snapshot) {
@@ -268,14 +275,18 @@ func TestBeginSetsOwnPolicies(t *testing.T) {
 					k.do(c.Apply(k))
 				}
 			}
-			want := newKernel(t, home, false, at).state().policies
-			if got := k.state().policies; !slices.EqualFunc(got, want, func(a, b spd.Policy) bool { return a.String() == b.String() }) {
+			got, want := k.state().policies, newKernel(t, home, false, at).state().policies
+			if !reflect.DeepEqual(got, want) {
 				t.Errorf("left at %s, found at %s: got %v\nwant %v", left, at, got, want)
 			}
 			if plans != 0 {
 				t.Errorf("left at %s, found at %s: %d plans too few", left, at, plans)
 			}
 		}
+		h = migrate.NewHomes([]migrate.Home{home}, false, true)
+		apply(migrate.Snapshot{Policies: policies}, HoA, 1) // without a state it is at home
+		k.do(migrate.Set(policies).Apply(k))
+		h = migrate.NewHomes([]migrate.Home{home}, false, true)
 		apply(migrate.Snapshot{Policies: policies, CareOf: []spd.CareOfState{d.Binds(CoA1)}}, CoA1, 1)
 		apply(migrate.Snapshot{Policies: k.state().policies, CareOf: []spd.CareOfState{d.Binds(CoA2)}}, CoA2, 2)
 		apply(migrate.Snapshot{Policies: k.state().policies}, HoA, 2)
@@ -283,10 +294,10 @@ func TestBeginSetsOwnPolicies(t *testing.T) {
 }
 
 // A policy that the kernel refuses does not hold up those of other places.
-func TestRestoreIsAPlanForEachPlace(t *testing.T) {
+func TestPoliciesAreSetByAPlanForEachPlace(t *testing.T) {
 	h := both(true, true, true)
 	h.Moved(start, h.Of(OtherHoA), CoA2)
-	effects := h.Restore()
+	effects := h.Flushed(spd.Flushed{Policies: true})
 	if len(effects) != 2 {
 		t.Fatalf("%d effects, want one for each place: %v", len(effects), effects)
 	}
@@ -298,16 +309,12 @@ func TestRestoreIsAPlanForEachPlace(t *testing.T) {
 		set in OtherHoA -> * any protect esp/tunnel/CoA2 -> HA/unique:17
 		set out * -> OtherHoA any protect esp/tunnel/HA -> CoA2/unique:18
 		set fwd OtherHoA -> * any protect esp/tunnel/CoA2 -> HA/unique:17`)
-	Expect(t, both(true, false, true).Restore(), "")
 }
 
 func TestFlushed(t *testing.T) {
 	h := migrate.NewHomes([]migrate.Home{Home("one", true), OtherHome("one")}, false, true)
 	Expect(t, h.Flushed(spd.Flushed{}), "terminate one")
 	Expect(t, both(false, true, true).Flushed(spd.Flushed{}), "terminate one\nterminate two")
-	if got, want := len(h.Flushed(spd.Flushed{Policies: true})), len(h.Restore()); got != want || want == 0 {
-		t.Errorf("%d effects, want %d", got, want)
-	}
 	Expect(t, both(false, false, true).Flushed(spd.Flushed{Policies: true}), "")
 }
 

@@ -17,8 +17,8 @@ type Mover interface {
 // Plan is the steps of one movement, in order. The agent's own copy and the IKE_SA are not in it: they follow the
 // kernel's reports of these steps, as they follow those of anybody else's.
 type Plan struct {
-	steps []step
-	or    *Plan
+	steps   []step
+	instead *Plan // if one of them fails
 }
 
 // step is one change and its undoing.
@@ -66,9 +66,9 @@ func (p *Plan) migrate(m spd.Migrate) {
 	})
 }
 
-// Or is the plan with another one to be carried out in its place should a step of it fail.
-func (p Plan) Or(other Plan) Plan {
-	p.or = &other
+// or is the plan with another one to be carried out in its place should a step of it fail.
+func (p Plan) or(other Plan) Plan {
+	p.instead = &other
 	return p
 }
 
@@ -86,8 +86,8 @@ func (p Plan) Apply(k Mover) error {
 				err = errors.Join(err, fmt.Errorf("undo %s: %w", p.steps[j].what, undo))
 			}
 		}
-		if p.or != nil {
-			err = errors.Join(err, p.or.Apply(k))
+		if p.instead != nil {
+			err = errors.Join(err, p.instead.Apply(k))
 		}
 		return err
 	}
@@ -100,8 +100,8 @@ func (p Plan) String() string {
 	for _, s := range p.steps {
 		fmt.Fprintln(&out, s.what)
 	}
-	if p.or != nil {
-		fmt.Fprintf(&out, "or else\n%s", p.or)
+	if p.instead != nil {
+		fmt.Fprintf(&out, "or else\n%s", p.instead)
 	}
 	return out.String()
 }

@@ -58,7 +58,7 @@ func newKernel(t *testing.T, home migrate.Home, onHA bool, careOf netip.Addr) ke
 	t.Cleanup(func() { k.Close() })
 	node := migrate.NewHomes([]migrate.Home{home}, onHA, true)
 	node.Moved(start, node.Of(home.HomeAddress), careOf)
-	for _, e := range node.Restore() {
+	for _, e := range node.Flushed(spd.Flushed{Policies: true}) {
 		k.do(e.(migrate.Carry).Apply(k))
 	}
 	for i, p := range home.Policies(onHA, careOf) {

@@ -85,7 +85,7 @@ func (n *Node) acquire(a spd.Acquire) {
 	}
 	n.readPacket(p, a.Packet)
 	d.Peer = p.Peer
-	n.tell(spd.Key{Demand: d, Path: n.path(p)})
+	n.tell(spd.Key{Demand: n.homes.AtPlace(p, d), Path: n.path(p)})
 }
 
 // readPacket learns the CoA from the Binding Update for which the kernel called, where it shows it.
@@ -146,8 +146,8 @@ func (n *Node) grant(r spd.Request) spd.Grant {
 	served := r
 	served.Traffic.Local = spd.Narrow(r.Traffic.Local, n.homes.TrafficWith(r.Peer))
 	for _, d := range n.image.Offers(served) {
-		if n.homes.For(d) != nil {
-			return spd.Grant{Request: r.Request, Demand: d}
+		if p := n.homes.For(d); p != nil {
+			return spd.Grant{Request: r.Request, Demand: n.homes.AtPlace(p, d)}
 		}
 	}
 	return spd.Grant{

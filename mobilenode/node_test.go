@@ -72,7 +72,8 @@ func TestOwnPolicies(t *testing.T) {
 	policies(CoA1, false)
 
 	sa := spd.SA{SPI: 0x1000, Proto: spd.ESP, Mode: spd.Tunnel, Dir: spd.Out, Reqid: 17,
-		Endpoints: spd.Endpoints{Src: CoA1, Dst: HA}, Transform: spd.Transform{Encr: spd.EncrAESGCM16, EncrKey: make(secret.Bytes, 20)}}
+		Endpoints: spd.Endpoints{Src: CoA1, Dst: HA},
+		Transform: spd.Transform{Encr: spd.EncrAESGCM16, EncrKey: make(secret.Bytes, 20)}}
 	if err := b.Install(sa); err != nil {
 		t.Fatal(err)
 	}
@@ -144,8 +145,9 @@ func TestRFC4877Section7_1RequestsOfAHomeAgent(t *testing.T) {
 		{"no traffic", "ha", spd.Transport, nil, nil, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			r := spd.Request{Request: 5, Peer: test.peer, Mode: test.mode, Traffic: spd.Traffic{Local: test.local, Remote: test.remote}}
-			effects := s.node.Step(start, migrate.Keying{Notice: r})
+			effects := s.node.Step(start, migrate.Keying{Notice: spd.Request{
+				Request: 5, Peer: test.peer, Mode: test.mode, Traffic: spd.Traffic{Local: test.local, Remote: test.remote},
+			}})
 			if test.want != "" {
 				Expect(t, effects, "grant 5 "+test.want)
 				return

@@ -14,6 +14,11 @@ import (
 // valid.
 func packet(t *testing.T, inOption netip.Addr, mh mobility.Message) []byte {
 	t.Helper()
+	return packetFrom(t, HoA, inOption, mh)
+}
+
+func packetFrom(t *testing.T, src, inOption netip.Addr, mh mobility.Message) []byte {
+	t.Helper()
 	body, err := mh.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -23,7 +28,7 @@ func packet(t *testing.T, inOption netip.Addr, mh mobility.Message) []byte {
 		option := append([]byte{spd.ProtoMH, 2, 1, 2, 0, 0, 201, 16}, inOption.AsSlice()...)
 		body, next = append(option, body...), spd.HomeOpt
 	}
-	b := append([]byte{0x60, 0, 0, 0, 0, byte(len(body)), next, 64}, HoA.AsSlice()...)
+	b := append([]byte{0x60, 0, 0, 0, 0, byte(len(body)), next, 64}, src.AsSlice()...)
 	return append(append(b, HA.AsSlice()...), body...)
 }
 
@@ -50,7 +55,9 @@ func TestCareOfAddressInTheAcquiresPacket(t *testing.T) {
 		{"alternate CoA", packet(t, CoA1, withAlternate), atCoA1},
 		{"alternate CoA before the home address option's", packet(t, CoA2, withAlternate), atCoA1},
 		{"home address option", packet(t, CoA1, bu), atCoA1},
-		{"at home", packet(t, netip.Addr{}, bu), "report moved ha: home\nrelocate ha to HoA - HA, keep, renew\n" + key + "HoA - HA"},
+		{"on the wire, source and home address option exchanged", packetFrom(t, CoA1, HoA, bu), atCoA1},
+		{"at home", packet(t, netip.Addr{}, bu),
+			"report moved ha: home\nrelocate ha to HoA - HA, keep, renew\n" + key + "HoA - HA"},
 		{"not the home registration", packet(t, CoA1, toCN), key + "HoA - HA"},
 		{"another message", packet(t, CoA1, mobility.HomeTestInit{}), key + "HoA - HA"},
 		{"unreadable", cut, "report unreadable packet ha: " + unreadable.Error() + "\n" + key + "HoA - HA"},

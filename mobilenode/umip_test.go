@@ -22,6 +22,9 @@ func TestUMIPWithKMAddress(t *testing.T) {
 		report moved ha: to CoA1
 		relocate ha to CoA1 - HA, keep, renew`, d.MovesStatic(CoA1)...)
 	s.kernel("", d.Binds(CoA1))
+	// A packet may be faster than the MIGRATE of its policy: the SAs are for where that will be.
+	s.kernel("key 1 payload with ha (tunnel, CoA1 - HA) [HoA any] [* any] reqids 7 8 over CoA1 - HA",
+		acquire(d, HoA, migrate.ProtectPayload, nil))
 	s.kernel(`
 		move SAs of ha: esp tunnel 5 from HoA -> HA to CoA1 -> HA
 		move SAs of ha: esp tunnel 6 from HA -> HoA to HA -> CoA1
@@ -30,7 +33,8 @@ func TestUMIPWithKMAddress(t *testing.T) {
 	// RFC 4877 section 4.4: IKE from the CoA, SAs on the HoA.
 	s.kernel("key 1 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over CoA1 - HA",
 		acquire(d, CoA1, migrate.ProtectBinding, nil))
-	s.kernel("key 1 prefix with ha (transport, HoA - HA) [HoA icmpv6 0x9200-0x92ff] [HA icmpv6 0x9300-0x93ff] reqids 3 4 over CoA1 - HA",
+	s.kernel("key 1 prefix with ha (transport, HoA - HA) [HoA icmpv6 0x9200-0x92ff] [HA icmpv6 0x9300-0x93ff] reqids 3 4 "+
+		"over CoA1 - HA",
 		acquire(d, CoA1, migrate.ProtectPrefix, nil))
 	s.kernel("key 1 home-test with ha (tunnel, CoA1 - HA) [HoA mh 0x0100] [* mh 0x0300] reqids 5 6 over CoA1 - HA",
 		acquire(d, CoA1, migrate.ProtectHomeTest, nil))

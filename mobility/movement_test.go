@@ -24,6 +24,9 @@ func TestFromMigrate(t *testing.T) {
 	transport := func(to spd.Endpoints) spd.EndpointChange {
 		return spd.EndpointChange{Proto: spd.ESP, Mode: spd.Transport, Reqid: 1, Old: unspecified, New: to}
 	}
+	upward, downward := tunnel(ends(old, ha), ends(coa, ha)), tunnel(ends(ha, old), ends(ha, coa))
+	noSrc, noDst := ends(unspecified.Src, ha), ends(coa, unspecified.Dst)
+	mn, agent := spd.Path{Local: coa, Remote: ha}, spd.Path{Local: ha, Remote: coa}
 	for _, test := range []struct {
 		name          string
 		dir           spd.Dir
@@ -33,25 +36,29 @@ func TestFromMigrate(t *testing.T) {
 		local, remote netip.Addr
 		path          spd.Path // not ok if zero
 	}{
-		{"mobile node, transport out", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), ends(coa, ha), hoa, ha, spd.Path{Local: coa, Remote: ha}},
-		{"mobile node, transport in", spd.In, hosts(ha, hoa), transport(ends(ha, coa)), ends(coa, ha), hoa, ha, spd.Path{Local: coa, Remote: ha}},
-		{"mobile node, tunnel out", spd.Out, up, tunnel(ends(old, ha), ends(coa, ha)), ends(coa, ha), hoa, none, spd.Path{Local: coa, Remote: ha}},
-		{"mobile node, tunnel in", spd.In, down, tunnel(ends(ha, old), ends(ha, coa)), ends(coa, ha), hoa, none, spd.Path{Local: coa, Remote: ha}},
-		{"home agent, transport in", spd.In, hosts(hoa, ha), transport(ends(coa, ha)), ends(ha, coa), ha, hoa, spd.Path{Local: ha, Remote: coa}},
-		{"home agent, tunnel fwd", spd.Fwd, up, tunnel(ends(old, ha), ends(coa, ha)), ends(ha, coa), none, hoa, spd.Path{Local: ha, Remote: coa}},
+		{"mobile node, transport out", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), ends(coa, ha), hoa, ha, mn},
+		{"mobile node, transport in", spd.In, hosts(ha, hoa), transport(ends(ha, coa)), ends(coa, ha), hoa, ha, mn},
+		{"mobile node, tunnel out", spd.Out, up, upward, ends(coa, ha), hoa, none, mn},
+		{"mobile node, tunnel in", spd.In, down, downward, ends(coa, ha), hoa, none, mn},
+		{"home agent, transport in", spd.In, hosts(hoa, ha), transport(ends(coa, ha)), ends(ha, coa), ha, hoa, agent},
+		{"home agent, tunnel fwd", spd.Fwd, up, upward, ends(ha, coa), none, hoa, agent},
 
-		{"no KMADDRESS, tunnel out", spd.Out, up, tunnel(ends(old, ha), ends(coa, ha)), spd.Endpoints{}, hoa, none, spd.Path{Local: coa, Remote: ha}},
-		{"no KMADDRESS, tunnel in", spd.In, down, tunnel(ends(ha, old), ends(ha, coa)), spd.Endpoints{}, hoa, none, spd.Path{Local: coa, Remote: ha}},
-		{"no KMADDRESS, tunnel fwd", spd.Fwd, up, tunnel(ends(old, ha), ends(coa, ha)), spd.Endpoints{}, none, hoa, spd.Path{Local: ha, Remote: coa}},
+		{"no KMADDRESS, tunnel out", spd.Out, up, upward, spd.Endpoints{}, hoa, none, mn},
+		{"no KMADDRESS, tunnel in", spd.In, down, downward, spd.Endpoints{}, hoa, none, mn},
+		{"no KMADDRESS, tunnel fwd", spd.Fwd, up, upward, spd.Endpoints{}, none, hoa, agent},
 		{"no KMADDRESS, transport", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), spd.Endpoints{}, hoa, ha, spd.Path{}},
-		{"unspecified KMADDRESS, tunnel", spd.Out, up, tunnel(ends(old, ha), ends(coa, ha)), unspecified, hoa, none, spd.Path{Local: coa, Remote: ha}},
+		{"unspecified KMADDRESS, tunnel", spd.Out, up, upward, unspecified, hoa, none, mn},
 		{"unspecified KMADDRESS, transport", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), unspecified, hoa, ha, spd.Path{}},
-		{"KMADDRESS and tunnel disagree", spd.Out, up, tunnel(ends(old, ha), ends(old, ha)), ends(coa, ha), hoa, none, spd.Path{Local: coa, Remote: ha}},
-		{"old is new", spd.Out, up, tunnel(ends(hoa, ha), ends(hoa, ha)), spd.Endpoints{}, hoa, none, spd.Path{Local: hoa, Remote: ha}},
+		{"KMADDRESS without this host", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), noSrc, hoa, ha, spd.Path{}},
+		{"KMADDRESS without the peer", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), noDst, hoa, ha, spd.Path{}},
+		{"KMADDRESS and tunnel disagree", spd.Out, up, tunnel(ends(old, ha), ends(old, ha)), ends(coa, ha), hoa, none, mn},
+		{"old is new", spd.Out, up, tunnel(ends(hoa, ha), ends(hoa, ha)), spd.Endpoints{}, hoa, none,
+			spd.Path{Local: hoa, Remote: ha}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, ok := FromMigrate(spd.Migrate{
-				PolicyKey: spd.PolicyKey{Selector: test.selector, Dir: test.dir}, Changes: []spd.EndpointChange{test.change}, KMAddress: test.km,
+				PolicyKey: spd.PolicyKey{Selector: test.selector, Dir: test.dir},
+				Changes:   []spd.EndpointChange{test.change}, KMAddress: test.km,
 			})
 			if ok != (test.path != spd.Path{}) || ok && got.Path != test.path {
 				t.Errorf("path %s (%v), want %s", got.Path, ok, test.path)

@@ -23,7 +23,9 @@ type charon struct {
 	cmd  *exec.Cmd
 }
 
-// charonConf has just the plugins that are needed: some others would put bypass policies or name servers on the host.
+// charonConf has just the plugins that are needed: some others would put bypass policies or name servers on the host. An
+// inbound SA that was rekeyed goes at once, as SAs have no lifetime here: of one that stays for a while, strongSwan forgets
+// the end if the IKE_SA is rekeyed just then.
 const charonConf = `
 charon-systemd {
 	load = random nonce sha1 sha2 hmac kdf aes gcm curve25519 gmp openssl kernel-netlink socket-default vici
@@ -31,7 +33,7 @@ charon-systemd {
 	retransmit_timeout = 0.8
 	retransmit_base = 1.5
 	retransmit_tries = 3
-	delete_rekeyed_delay = 1
+	delete_rekeyed_delay = 0
 	cookie_threshold = %d
 	plugins {
 		vici {
@@ -157,6 +159,7 @@ connections {
 				local_ts = %[8]s
 				remote_ts = %[9]s
 				esp_proposals = %[10]s
+				rekey_time = 0
 			}
 			payload {
 				mode = tunnel
@@ -164,6 +167,7 @@ connections {
 				local_ts = %[12]s
 				remote_ts = %[13]s
 				esp_proposals = %[10]s
+				rekey_time = 0
 			}
 			others-binding {
 				mode = transport_proxy
@@ -171,12 +175,14 @@ connections {
 				local_ts = %[15]s
 				remote_ts = %[16]s
 				esp_proposals = %[10]s
+				rekey_time = 0
 			}
 			others-payload {
 				mode = tunnel
 				local_ts = %[17]s
 				remote_ts = %[18]s
 				esp_proposals = %[10]s
+				rekey_time = 0
 			}
 		}
 	}

@@ -13,10 +13,10 @@ import (
 // strongSwanDeletes: a Child SA, then the IKE_SA with what is left. After that all can begin anew.
 func (p *pairing) strongSwanDeletes(t *testing.T) {
 	x := p.meet(t, modern.mipsecd(), modern.charon())
-	_, pl := x.both(t)
+	first := x.both(t)
 	x.charon.must(t, "--terminate", "--child", binding.name)
-	if left := x.agreed(t, payload).children[0]; left != pl {
-		t.Errorf("deleting a Child SA has changed another: %08x, want %08x", left, pl)
+	if left := x.agreed(t, payload).children[0]; left != first.children[1] {
+		t.Errorf("deleting a Child SA has changed another: %08x, want %08x", left, first.children[1])
 	}
 	x.charon.must(t, "--terminate", "--ike", "peer")
 	x.nothing(t)
@@ -27,8 +27,8 @@ func (p *pairing) strongSwanDeletes(t *testing.T) {
 // mipsecdDeletes: somebody takes one SA out of mipsecd's kernel, so mipsecd deletes the pair on both hosts.
 func (p *pairing) mipsecdDeletes(t *testing.T) {
 	x := p.meet(t, modern.mipsecd(), modern.charon())
-	b, _ := x.both(t)
-	must(t, x.mipsecdOn.IP(fmt.Sprintf("xfrm state delete src %s dst %s proto esp spi 0x%08x", lab.HoA, lab.HomeAgent, b.toHA)))
+	lost := x.both(t).children[0].toHA
+	must(t, x.mipsecdOn.IP(fmt.Sprintf("xfrm state delete src %s dst %s proto esp spi 0x%08x", lab.HoA, lab.HomeAgent, lost)))
 	x.agreed(t, payload)
 }
 
@@ -69,9 +69,7 @@ func (p *pairing) mipsecdProbes(t *testing.T) {
 	x.logged(t, at, `generating INFORMATIONAL response \d+ \[ \]`)
 	x.agreed(t, binding)
 
-	stopped := x.charon.cmd.Process
-	must(t, stopped.Signal(syscall.SIGSTOP))
-	t.Cleanup(func() { stopped.Signal(syscall.SIGCONT) })
+	goOn := x.stopCharon(t)
 	wait(t, "mipsecd has given up", func() error {
 		s, err := x.mipsecd.status()
 		if sas := kernelSAs(t, x.mipsecdOn); err == nil && len(sas)+len(s.established()) > 0 {
@@ -79,11 +77,33 @@ func (p *pairing) mipsecdProbes(t *testing.T) {
 		}
 		return err
 	})
-	must(t, stopped.Signal(syscall.SIGCONT))
+	goOn()
 	if x.mipsecdOn == lab.MN { // with INITIAL_CONTACT, which ends what charon still has
 		x.establish(t, binding)
 		x.passes(t, binding, x.agreed(t, binding).children[0])
 	}
+}
+
+// unansweredEnd: when mipsecd ends, its SAs go even if strongSwan does not answer.
+func (p *pairing) unansweredEnd(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.charon())
+	x.establish(t, binding)
+	x.agreed(t, binding)
+	x.stopCharon(t)
+	x.mipsecd.stop(t)
+	if sas := kernelSAs(t, x.mipsecdOn); len(sas) > 0 {
+		t.Errorf("mipsecd has left behind %v", sas)
+	}
+}
+
+// stopCharon makes charon stand still until what it returns is called, or the test ends.
+func (x *meeting) stopCharon(t *testing.T) (goOn func()) {
+	t.Helper()
+	process := x.charon.cmd.Process
+	must(t, process.Signal(syscall.SIGSTOP))
+	goOn = func() { process.Signal(syscall.SIGCONT) }
+	t.Cleanup(goOn)
+	return goOn
 }
 
 // wrongSecret: the initiator is refused, and nothing is installed or passes.

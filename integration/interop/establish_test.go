@@ -8,17 +8,17 @@ import (
 	"mipsecd/integration/lab"
 )
 
-// suite is what both are configured for. Kernel is mipsecd's way into its kernel.
-type suite struct{ name, ike, esp, kernel string }
+// suite is what both are configured for.
+type suite struct{ name, ike, esp string }
 
 var (
-	modern = suite{"modern", "aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519", "xfrm"}
+	modern = suite{"modern", "aes128gcm16-prfsha256-x25519", "aes128gcm16-x25519"}
+	basic  = suite{"workshop basic", "aes128-sha1-modp1536", "aes128-sha1"}
 	suites = []suite{
 		modern,
-		{"P-256", "aes128gcm16-prfsha256-ecp256", "aes128gcm16-ecp256", "xfrm"},
-		{"MODP-2048", "aes256-sha256-modp2048", "aes256-sha256-modp2048", "xfrm"},
-		{"workshop basic", "aes128-sha1-modp1536", "aes128-sha1", "xfrm"},
-		{"workshop basic, PF_KEY", "aes128-sha1-modp1536", "aes128-sha1", "pfkey"},
+		{"P-256", "aes128gcm16-prfsha256-ecp256", "aes128gcm16-ecp256"},
+		{"MODP-2048", "aes256-sha256-modp2048", "aes256-sha256-modp2048"},
+		basic,
 	}
 )
 
@@ -36,13 +36,27 @@ func (p *pairing) basics(t *testing.T, k traffic, s suite) {
 }
 
 // both has the Child SA for the binding made by IKE_AUTH and the one for the payload by CREATE_CHILD_SA.
-func (x *meeting) both(t *testing.T) (b, p spis) {
+func (x *meeting) both(t *testing.T) agreement {
 	t.Helper()
 	x.establish(t, binding)
 	x.agreed(t, binding)
 	x.establish(t, payload)
-	all := x.agreed(t, binding, payload).children
-	return all[0], all[1]
+	return x.agreed(t, binding, payload)
+}
+
+// bothPass has both kinds of traffic pass.
+func (x *meeting) bothPass(t *testing.T, a agreement) {
+	t.Helper()
+	x.passes(t, binding, a.children[0])
+	x.passes(t, payload, a.children[1])
+}
+
+// throughPFKEY: mipsecd talks PF_KEY to its kernel, where XFRM is the default.
+func (p *pairing) throughPFKEY(t *testing.T) {
+	m := basic.mipsecd()
+	m.more = "kernel = \"pfkey\"\n"
+	x := p.meet(t, m, basic.charon())
+	x.bothPass(t, x.both(t))
 }
 
 // homeAgentAsks: the responder of the IKE_SA asks for a second Child SA, mipsecd because its kernel calls for it.
@@ -55,25 +69,22 @@ func (p *pairing) homeAgentAsks(t *testing.T) {
 	} else {
 		ping(t, lab.CN)
 	}
-	all := x.agreed(t, binding, payload).children
-	x.passes(t, binding, all[0])
-	x.passes(t, payload, all[1])
+	x.bothPass(t, x.agreed(t, binding, payload))
 }
 
 // otherGroups: the initiator of IKE_SA_INIT, and then of CREATE_CHILD_SA, begins with a group that the responder does not
 // take.
 func (p *pairing) otherGroups(t *testing.T) {
-	wide := suite{ike: "aes128gcm16-prfsha256-x25519-modp2048", esp: "aes128gcm16-x25519-modp2048", kernel: "xfrm"}
-	narrow := suite{ike: "aes128gcm16-prfsha256-modp2048", esp: "aes128gcm16-modp2048", kernel: "xfrm"}
+	wide := suite{ike: "aes128gcm16-prfsha256-x25519-modp2048", esp: "aes128gcm16-x25519-modp2048"}
+	narrow := suite{ike: "aes128gcm16-prfsha256-modp2048", esp: "aes128gcm16-modp2048"}
 	m, c := wide, narrow
 	said := "generating"
 	if p.charonOn == lab.MN {
 		m, c, said = narrow, wide, "parsed"
 	}
 	x := p.meet(t, m.mipsecd(), c.charon())
-	b, pl := x.both(t)
+	established := x.both(t)
 	at := x.logged(t, 0, said+` IKE_SA_INIT response 0 \[ N\(INVAL_KE\) \]`)
 	x.logged(t, at, said+` CREATE_CHILD_SA response \d+ \[ N\(INVAL_KE\) \]`)
-	x.passes(t, binding, b)
-	x.passes(t, payload, pl)
+	x.bothPass(t, established)
 }

@@ -53,11 +53,13 @@ func pair(t *testing.T, mipsecdOn, charonOn lab.Node) {
 		name string
 		test func(*pairing, *testing.T)
 	}{
+		{"PF_KEY", (*pairing).throughPFKEY},
 		{"the home agent asks for a Child SA", (*pairing).homeAgentAsks},
 		{"strongSwan rekeys", (*pairing).strongSwanRekeys},
 		{"mipsecd rekeys", (*pairing).mipsecdRekeys},
 		{"strongSwan deletes", (*pairing).strongSwanDeletes},
 		{"mipsecd deletes", (*pairing).mipsecdDeletes},
+		{"mipsecd ends without an answer", (*pairing).unansweredEnd},
 		{"strongSwan asks for a sign of life", (*pairing).strongSwanProbes},
 		{"mipsecd asks for a sign of life", (*pairing).mipsecdProbes},
 		{"wrong pre-shared key", (*pairing).wrongSecret},

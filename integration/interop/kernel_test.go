@@ -24,6 +24,10 @@ type esp struct {
 	packets  int // that have used it
 }
 
+func (e esp) String() string {
+	return fmt.Sprintf("%s -> %s %08x %s reqid %d", e.src, e.dst, e.spi, e.mode, e.reqid)
+}
+
 var (
 	espLine     = regexp.MustCompile(`^src (\S+) dst (\S+)\s+proto esp spi 0x([0-9a-f]{8})\(\d+\) reqid (\d+)\(0x[0-9a-f]+\) mode (\w+)`)
 	packetsLine = regexp.MustCompile(`lifetime current:\s+\d+\(bytes\), (\d+)\(packets\)`)

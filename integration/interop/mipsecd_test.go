@@ -59,7 +59,6 @@ policies = "mipsecd"
 protect = ["binding", "payload"]
 ike = [%q]
 esp = [%q]
-kernel = %q
 shards = 1
 control-socket = "control"
 trace-file = "trace.pcapng"
@@ -102,10 +101,10 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	m := &mipsecd{node: node, dir: t.TempDir(), done: make(chan struct{})}
 	var conf string
 	if node == lab.MN {
-		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, o.esp, o.kernel) + o.more +
+		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, o.esp) + o.more +
 			fmt.Sprintf(homeAgentConf, identityHA, lab.HomeAgent, lab.HoA)
 	} else {
-		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, o.esp, o.kernel) +
+		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, o.esp) +
 			fmt.Sprintf(mobileNodesConf, lab.HomeAgent, o.more, identityMN, lab.HoA, othersHoA)
 	}
 	write(t, m.path("mipsecd.toml"), conf)

@@ -10,14 +10,12 @@ import (
 // strongSwanRekeys: each Child SA, then the IKE_SA, then a Child SA again with keys of the new IKE_SA.
 func (p *pairing) strongSwanRekeys(t *testing.T) {
 	x := p.meet(t, modern.mipsecd(), modern.charon())
-	x.both(t)
-	first := x.agreed(t, binding, payload)
+	first := x.both(t)
 	x.charon.must(t, "--rekey", "--child", binding.name)
 	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) })
 	x.charon.must(t, "--rekey", "--child", payload.name)
 	third := x.replaced(t, func(now agreement) bool { return other(now, second, 1) })
-	x.passes(t, binding, third.children[0])
-	x.passes(t, payload, third.children[1])
+	x.bothPass(t, third)
 
 	x.charon.must(t, "--rekey", "--ike", "peer")
 	fourth := x.replaced(t, func(now agreement) bool { return now.ike != third.ike })
@@ -37,11 +35,9 @@ func (p *pairing) mipsecdRekeys(t *testing.T) {
 	m := modern.mipsecd()
 	m.more = "child-lifetime = \"10s\"\nike-lifetime = \"12s\"\n"
 	x := p.meet(t, m, modern.charon())
-	x.both(t)
-	first := x.agreed(t, binding, payload)
+	first := x.both(t)
 	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) && other(now, first, 1) })
-	x.passes(t, binding, second.children[0])
-	x.passes(t, payload, second.children[1])
+	x.bothPass(t, second)
 	x.replaced(t, func(now agreement) bool { return now.ike != first.ike })
 	x.call(t, binding)
 	x.call(t, payload)

@@ -150,6 +150,8 @@ func TestLoadFindsMissedMovements(t *testing.T) {
 	otherReqid := movedOut
 	otherReqid.Templates = []spd.Template{movedOut.Templates[0]}
 	otherReqid.Templates[0].Reqid = 60
+	inTransport := out
+	inTransport.Templates = []spd.Template{{Proto: spd.ESP, Mode: spd.Transport, Level: spd.Unique, Reqid: 6}}
 	bypass := spd.Policy{PolicyKey: out.PolicyKey, Action: spd.Bypass}
 	move := func(p spd.Policy, reqid uint32, old, new spd.Endpoints) spd.Migrate {
 		c := spd.EndpointChange{Proto: spd.ESP, Mode: spd.Tunnel, Reqid: reqid, Old: old, New: new}
@@ -165,9 +167,11 @@ func TestLoadFindsMissedMovements(t *testing.T) {
 		{"nothing moved", []spd.Policy{bu, out, in, fwd}, []spd.Policy{bu, out, in, fwd}, nil},
 		{"all moved", []spd.Policy{bu, out, in, fwd}, []spd.Policy{bu, movedIn, movedFwd, movedOut},
 			[]spd.Migrate{move(in, 5, up1, up2), move(fwd, 5, up1, up2), move(out, 6, up1.Reverse(), up2.Reverse())}},
-		{"one moved", []spd.Policy{out, in}, []spd.Policy{movedOut, in}, []spd.Migrate{move(out, 6, up1.Reverse(), up2.Reverse())}},
+		{"one moved", []spd.Policy{out, in}, []spd.Policy{movedOut, in},
+			[]spd.Migrate{move(out, 6, up1.Reverse(), up2.Reverse())}},
 		{"removed", []spd.Policy{out, in}, []spd.Policy{in}, nil},
 		{"bypassed", []spd.Policy{out}, []spd.Policy{bypass}, nil},
+		{"was in transport mode", []spd.Policy{inTransport}, []spd.Policy{out}, nil},
 		{"replaced by one with another reqid", []spd.Policy{out}, []spd.Policy{otherReqid}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

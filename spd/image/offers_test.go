@@ -28,7 +28,8 @@ func list(s ...spd.TrafficSelector) []spd.TrafficSelector { return s }
 
 // What a home agent may give is narrowed to its policies (RFC 7296 section 2.9).
 func TestRFC7296Section2_9Narrowing(t *testing.T) {
-	m := load(homeAgent(binding(hoa), prefixDiscovery(hoa), homeTest(hoa), payload(hoa), binding(otherHoA), payload(otherHoA))...)
+	m := load(homeAgent(binding(hoa), prefixDiscovery(hoa), homeTest(hoa), payload(hoa), binding(otherHoA),
+		payload(otherHoA))...)
 	for _, test := range []struct {
 		name    string
 		request spd.Request
@@ -83,7 +84,8 @@ func TestRFC7296Section2_9Narrowing(t *testing.T) {
 
 func show(offers []spd.Demand) (out []string) {
 	for _, d := range offers {
-		out = append(out, fmt.Sprintf("%s %v %v %d/%d", d.Name, texts(d.Traffic.Local), texts(d.Traffic.Remote), d.ReqidOut, d.ReqidIn))
+		out = append(out, fmt.Sprintf("%s %v %v %d/%d",
+			d.Name, texts(d.Traffic.Local), texts(d.Traffic.Remote), d.ReqidOut, d.ReqidIn))
 	}
 	return out
 }
@@ -117,8 +119,8 @@ func TestOfferOfACoarsePolicyIsBetweenHosts(t *testing.T) {
 	want(t, "offers", show(offers), []string{"mobility [2001:db8:1::1 mh 0x0600] [2001:db8:1::100 mh 0x0500] 10/9"})
 	want(t, "addresses", []netip.Addr{offers[0].Local, offers[0].Remote}, []netip.Addr{ha, hoa})
 	last := netip.MustParseAddr("2001:db8:1::ffff")
-	want(t, "offers to a range of hosts",
-		m.Offers(request(spd.Transport, list(mh(ha, 0x600, 0x600)), list(ts(spd.ProtoMH, 0x500, 0x500, hoa, last)))), []spd.Demand(nil))
+	toRange := request(spd.Transport, list(mh(ha, 0x600, 0x600)), list(ts(spd.ProtoMH, 0x500, 0x500, hoa, last)))
+	want(t, "offers to a range of hosts", m.Offers(toRange), []spd.Demand(nil))
 }
 
 // On a mobile node the home agent's address is the crowded one of tunnels, too.
@@ -131,6 +133,15 @@ func TestMobileNodeOffers(t *testing.T) {
 		"home-test [2001:db8:1::100 mh 0x0100] [2001:db8:9::9 mh 0x0300] 5/6",
 		"payload [2001:db8:1::100 mh 0x0100] [2001:db8:9::9 mh 0x0300] 7/8",
 	})
+}
+
+// A policy that names no single host, as a mobile network has, is for all that its prefixes hold.
+func TestOfferOfAPolicyBetweenPrefixes(t *testing.T) {
+	network := payload(hoa)
+	network.toHA.Src, network.toMN.Dst = homeLink, homeLink
+	m := load(homeAgent(network)...)
+	r := request(spd.Tunnel, list(ts(spd.ProtoTCP, 0, 65535, cn, cn)), list(ts(spd.ProtoTCP, 0, 65535, hoa, hoa)))
+	want(t, "offers", show(m.Offers(r)), []string{"payload [2001:db8:9::9 tcp] [2001:db8:1::100 tcp] 8/7"})
 }
 
 func manyMobileNodes(n int) *Image {

@@ -44,7 +44,8 @@ func TestRFC4877Section7_2Wanted(t *testing.T) {
 			want(t, "TSr of the mobile node", texts(mn.Traffic.Remote), []string{test.haSide})
 			want(t, "traffic of the home agent", onHA.Traffic, spd.Traffic{Local: mn.Traffic.Remote, Remote: mn.Traffic.Local})
 			want(t, "addresses", []string{mn.Local.String(), mn.Remote.String()}, []string{test.local, test.remote})
-			want(t, "addresses on the home agent", []string{onHA.Local.String(), onHA.Remote.String()}, []string{test.remote, test.local})
+			want(t, "addresses on the home agent", []string{onHA.Local.String(), onHA.Remote.String()},
+				[]string{test.remote, test.local})
 			want(t, "reqids", []uint32{mn.ReqidOut, mn.ReqidIn}, []uint32{test.reqidUp, test.reqidM})
 			want(t, "reqids on the home agent", []uint32{onHA.ReqidOut, onHA.ReqidIn}, []uint32{test.reqidM, test.reqidUp})
 			want(t, "modes", []spd.Mode{mn.Mode, onHA.Mode}, []spd.Mode{test.pair.mode, test.pair.mode})
@@ -66,6 +67,8 @@ func TestInboundPolicyOfAnOutboundOne(t *testing.T) {
 	}
 	inTransport := hot
 	inTransport.Templates = []spd.Template{{Proto: spd.ESP, Mode: spd.Transport, Reqid: 99}}
+	tcpIn := payloadIn
+	tcpIn.Selector.Proto, tcpIn.Priority = spd.ProtoTCP, 1
 	elsewhere := spd.Endpoints{Src: ha, Dst: coa2}
 	for _, test := range []struct {
 		name    string
@@ -75,9 +78,10 @@ func TestInboundPolicyOfAnOutboundOne(t *testing.T) {
 	}{
 		{"by the type of the answer", []spd.Policy{payloadIn, hot, bindingIn, anyMHIn}, 6, " mh 0x0300"},
 		{"not yet moved, while the outbound one is", []spd.Policy{at(hot, elsewhere), payloadIn}, 6, " mh 0x0300"},
-		{"a coarser one in its place", []spd.Policy{bindingIn, anyMHIn, payloadIn}, 8, " mh"},
+		{"a coarser one in its place", []spd.Policy{bindingIn, tcpIn, anyMHIn, payloadIn}, 8, " mh"},
 		{"a coarser one of another tunnel", []spd.Policy{at(payloadIn, elsewhere)}, 5, " mh 0x0300"},
 		{"its mirror image in another mode", []spd.Policy{inTransport}, 5, " mh 0x0300"},
+		{"one of the same tunnel for other traffic", []spd.Policy{tcpIn}, 5, " mh 0x0300"},
 		{"none", nil, 5, " mh 0x0300"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -147,6 +151,8 @@ func TestAnswersOfMessages(t *testing.T) {
 		{"BE, BE", mh(7), mh(7)},
 		{"BRR is type 0, not any type", mh(0), mh(0)},
 		{"any, any", spd.Selector{Proto: spd.ProtoMH}, spd.Selector{Proto: spd.ProtoMH}},
+		{"a value that is not exact is any", spd.Selector{Proto: spd.ProtoMH, SrcPort: spd.Port{Value: 5}},
+			spd.Selector{Proto: spd.ProtoMH, SrcPort: spd.Port{Value: 5}}},
 		{"MPS, MPA", icmp(146, spd.Port{}), icmp(147, spd.Port{})},
 		{"a code stays a code", icmp(128, spd.ExactPort(0)), icmp(129, spd.ExactPort(0))},
 		{"ports change sides", spd.Selector{Proto: spd.ProtoUDP, DstPort: spd.ExactPort(53)},

@@ -184,5 +184,19 @@ func (a *Agent) farewell() {
 				}
 			}
 		}
+		s.ask(func(e *ikev2.Engine) { a.removeLeft(e.Status()) })
+	}
+}
+
+// removeLeft takes the SAs out of the kernel whose Delete no peer has answered.
+func (a *Agent) removeLeft(left []ikev2.SAStatus) {
+	for _, sa := range left {
+		for _, c := range sa.Children {
+			for _, id := range []spd.SAID{c.Out, c.In} {
+				if err := a.opt.Backend.Remove(id); !errors.Is(err, spd.ErrNotFound) {
+					a.failed("removing "+id.String(), err)
+				}
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"mipsecd/ikev2"
@@ -75,6 +76,8 @@ func (s *shard) step(in ikev2.Input) {
 			if err := a.opt.Backend.Remove(f.ID); !errors.Is(err, spd.ErrNotFound) {
 				a.failed("removing "+f.ID.String(), err)
 			}
+		case ikev2.Verify:
+			go s.verify(f)
 		case ikev2.AllocSPI:
 			s.job(f.ID, func() (any, error) { return a.opt.Backend.AllocSPI(f.Larva) })
 		case ikev2.Job:
@@ -85,6 +88,18 @@ func (s *shard) step(in ikev2.Input) {
 		default:
 			a.watch(f)
 		}
+	}
+}
+
+// verify looks whether an SA is in the kernel, and tells the engine if it is not.
+func (s *shard) verify(v ikev2.Verify) {
+	sas, err := s.agent.opt.Backend.SAs()
+	if err != nil {
+		s.agent.failed("listing the SAs", err)
+		return
+	}
+	if !slices.ContainsFunc(sas, func(sa spd.SA) bool { return sa.ID() == v.ID }) {
+		s.inbox.put(ikev2.Command{Command: spd.Lost{Peer: v.Peer, ID: v.ID}})
 	}
 }
 
