@@ -4,13 +4,13 @@ package interop
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"mipsecd/integration/lab"
@@ -70,8 +70,7 @@ func startCharon(t *testing.T, node lab.Node) *charon {
 	c.cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
 	must(t, node.Do(c.cmd.Start))
 	t.Cleanup(func() {
-		c.cmd.Process.Signal(syscall.SIGCONT)
-		c.cmd.Process.Signal(syscall.SIGTERM)
+		c.cmd.Process.Kill()
 		c.cmd.Wait()
 	})
 	wait(t, "charon answers", func() error {
@@ -87,7 +86,9 @@ func (c *charon) logFile() string         { return c.path("log") }
 
 // control runs swanctl with one command.
 func (c *charon) control(args ...string) (string, error) {
-	cmd := exec.Command("swanctl", append(args, "--uri", "unix://"+c.socket())...)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "swanctl", append(args, "--uri", "unix://"+c.socket())...)
 	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
 	out, err := cmd.CombinedOutput()
 	if err != nil {

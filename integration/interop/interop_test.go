@@ -49,24 +49,26 @@ func pair(t *testing.T, mipsecdOn, charonOn lab.Node) {
 			}
 		})
 	}
+	if mipsecdOn == lab.HA { // once is enough: the kernel takes seconds to find all algorithms that PF_KEY tells of
+		t.Run("PF_KEY", p.throughPFKEY)
+	}
 	for _, c := range []struct {
 		name string
-		test func(*pairing, *testing.T)
+		test func(*testing.T)
 	}{
-		{"PF_KEY", (*pairing).throughPFKEY},
-		{"the home agent asks for a Child SA", (*pairing).homeAgentAsks},
-		{"strongSwan rekeys", (*pairing).strongSwanRekeys},
-		{"mipsecd rekeys", (*pairing).mipsecdRekeys},
-		{"strongSwan deletes", (*pairing).strongSwanDeletes},
-		{"mipsecd deletes", (*pairing).mipsecdDeletes},
-		{"mipsecd ends without an answer", (*pairing).unansweredEnd},
-		{"strongSwan asks for a sign of life", (*pairing).strongSwanProbes},
-		{"mipsecd asks for a sign of life", (*pairing).mipsecdProbes},
-		{"wrong pre-shared key", (*pairing).wrongSecret},
-		{"another's home address", (*pairing).othersHomeAddress},
-		{"INVALID_KE_PAYLOAD", (*pairing).otherGroups},
-		{"cookie", (*pairing).cookie}, // the last one: strongSwan goes on asking for cookies
+		{"the home agent asks for a Child SA", p.homeAgentAsks},
+		{"strongSwan rekeys", p.strongSwanRekeys},
+		{"mipsecd rekeys", p.mipsecdRekeys},
+		{"strongSwan deletes", p.strongSwanDeletes},
+		{"mipsecd deletes", p.mipsecdDeletes},
+		{"mipsecd ends without an answer", p.unansweredEnd},
+		{"strongSwan asks for a sign of life", p.strongSwanProbes},
+		{"mipsecd asks for a sign of life", p.mipsecdProbes},
+		{"wrong pre-shared key", p.wrongSecret},
+		{"another's home address", p.othersHomeAddress},
+		{"INVALID_KE_PAYLOAD", p.otherGroups},
+		{"cookie", p.cookie}, // the last one: strongSwan goes on asking for cookies
 	} {
-		t.Run(c.name, func(t *testing.T) { c.test(p, t) })
+		t.Run(c.name, c.test)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"mipsecd/integration/lab"
 	"mipsecd/internal/uml"
@@ -144,6 +145,7 @@ func (m *mipsecd) signal(t *testing.T, s os.Signal) {
 func (m *mipsecd) stop(t *testing.T) {
 	t.Helper()
 	m.signal(t, syscall.SIGTERM)
+	defer time.AfterFunc(patience, func() { m.cmd.Process.Kill() }).Stop()
 	if err := m.ended(); err != nil {
 		t.Errorf("mipsecd ended with %v, want success", err)
 	}
