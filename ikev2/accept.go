@@ -20,7 +20,9 @@ type acceptance struct {
 
 // offeredChild goes through what a peer's request for a Child SA needs: a proposal in common, the role's consent to the
 // traffic, an SPI. In IKE_AUTH the request may be for none at all: then neither acceptance nor error.
-func (e *Engine) offeredChild(sa *ikeSA, in inbound, ps []wire.Payload, ours []suite.Proposal, then func(*acceptance, error)) {
+func (e *Engine) offeredChild(
+	sa *ikeSA, in inbound, ps []wire.Payload, ours []suite.Proposal, then func(*acceptance, error),
+) {
 	offered, ok := wire.Find[*wire.SA](ps)
 	if !ok {
 		then(nil, nil)

@@ -260,6 +260,7 @@ func TestRFC7296_2_8_1_OneSideNotices(t *testing.T) {
 }
 
 func TestRFC7296_2_8_1_SimultaneousChildRekeying(t *testing.T) {
+	t.Parallel()
 	for _, esp := range []string{"aes128gcm16", "aes128gcm16-x25519"} {
 		collide(t, options{esp: esp}, []spd.Demand{binding}, func(mn, ha *host) {
 			mn.soft()
@@ -278,6 +279,7 @@ func TestRFC7296_2_8_1_SimultaneousChildRekeying(t *testing.T) {
 
 // The collisions of section 2.25.1 and their like: each is run in all orders.
 func TestRFC7296_2_25_1_ChildCollisions(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		start  func(mn, ha *host)

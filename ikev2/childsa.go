@@ -139,11 +139,14 @@ func (e *Engine) settleTwins(c *childSA) {
 }
 
 // yields reports whether c, the newer, is the one of two pairs for the same policies that is to go. Both sides come to
-// the same end: of one IKE_SA stays what its initiator asked for, and of two that one side asked for the newer; of two
-// IKE_SAs stays the pair of that with the higher SPIs.
+// the same end: of two that one side asked for stays the newer; else, of one IKE_SA, what its initiator asked for, and of
+// two IKE_SAs the pair of that with the higher SPIs.
 func (c *childSA) yields(other *childSA) bool {
-	if c.ike == other.ike {
-		return other.mine != c.mine && other.mine == c.ike.initiator
+	switch {
+	case c.mine == other.mine:
+		return false
+	case c.ike == other.ike:
+		return other.mine == c.ike.initiator
 	}
 	i, r := c.ike.spis()
 	oi, or := other.ike.spis()

@@ -2,6 +2,7 @@ package ikev2
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"mipsecd/spd"
@@ -123,6 +124,21 @@ func (e *Engine) terminatePeer(peer string) {
 		}
 	}
 	e.removeOrphans(peer, a.orphans, "terminated")
+}
+
+func (e *Engine) terminateAll() {
+	for _, peer := range slices.Sorted(maps.Keys(e.peers)) {
+		e.terminatePeer(peer)
+	}
+}
+
+func (e *Engine) abandonAll() {
+	for _, spi := range slices.Sorted(maps.Keys(e.sas)) {
+		if sa := e.sas[spi]; sa != nil {
+			e.lose(sa, errTerminated)
+		}
+	}
+	e.terminateAll() // leaves nothing but what there is without an IKE_SA
 }
 
 // supersede forgets what there was with a peer before it began anew (RFC 7296 section 2.4): what was established before

@@ -24,10 +24,10 @@ func underLoad(w *world, mn, ha *host, n int) {
 }
 
 const withCookie = `
-	MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
+	MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 	HA --> IKE_SA_INIT response 0 [ N(COOKIE) ]
-	MN --> IKE_SA_INIT request 0 [ N(COOKIE) SA KE Ni ]
-	HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+	MN --> IKE_SA_INIT request 0 [ N(COOKIE) SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+	HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 	MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 	HA --> IKE_AUTH response 1 [ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 `
@@ -87,7 +87,7 @@ func TestHalfOpenLimit(t *testing.T) {
 		t.Errorf("%d half-open IKE_SAs, wanted 2", ha.engine.halfOpen)
 	}
 	mn.key(binding)
-	w.script(`MN --> IKE_SA_INIT request 0 [ SA KE Ni ]`)
+	w.script(`MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]`)
 	w.pass(16 * time.Second) // the last retransmission finds room again
 	if !strings.Contains(w.log.String(), "HA --> IKE_AUTH response") {
 		t.Errorf("no IKE_SA:\n%s", w.log.String())
@@ -186,11 +186,11 @@ func TestRFC7296_2_6_WrongCookie(t *testing.T) {
 	mn.step(Datagram{Data: m.Marshal()})
 	w.run()
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-		MN --> IKE_SA_INIT request 0 [ N(COOKIE) SA KE Ni ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+		MN --> IKE_SA_INIT request 0 [ N(COOKIE) SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		HA --> IKE_SA_INIT response 0 [ N(COOKIE) ]
-		MN --> IKE_SA_INIT request 0 [ N(COOKIE) SA KE Ni ]
-		HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+		MN --> IKE_SA_INIT request 0 [ N(COOKIE) SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+		HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 		HA --> IKE_AUTH response 1 [ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 	`)

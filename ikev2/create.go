@@ -277,7 +277,8 @@ func (n *negotiation) accepted(ps []wire.Payload) (*childSA, error) {
 func trafficOf(ps []wire.Payload, asked bool) (spd.Traffic, error) {
 	local, remote := wire.FindTS(ps, asked), wire.FindTS(ps, !asked)
 	if local == nil || remote == nil || len(local.Selectors) == 0 || len(remote.Selectors) == 0 {
-		return spd.Traffic{}, refuse(wire.NotifyTSUnacceptable, "2.9", "TSi or TSr is missing or has no selector that is understood")
+		return spd.Traffic{}, refuse(wire.NotifyTSUnacceptable, "2.9",
+			"TSi or TSr is missing or has no selector that is understood")
 	}
 	return spd.Traffic{Local: local.Selectors, Remote: remote.Selectors}, nil
 }

@@ -6,7 +6,10 @@
 // To follow an exchange, start where it begins:
 //
 //	IKE_SA_INIT, IKE_AUTH   initiate.go, respond.go
+//	who the peers are       authenticate.go
 //	CREATE_CHILD_SA         create.go (asking), accept.go (answering), rekey.go (the IKE_SA itself)
+//	both rekey at once      contest.go
 //	INFORMATIONAL           inform.go
 //	a movement              move.go
+//	a message in fragments  fragment.go
 package ikev2

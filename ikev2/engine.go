@@ -19,9 +19,16 @@ type Config struct {
 	Shard uint8
 	Peers Peers
 	// IKE are the proposals acceptable from a peer that has not said who it is.
-	IKE    []suite.Proposal
-	Timing Timing
-	Limits Limits
+	IKE []suite.Proposal
+	// CertRequest names the authorities whose certificates are acceptable from a peer that has not said who it is. Nil
+	// speaks to such a one of no certificates; then no peer that begins can have any.
+	CertRequest *wire.CertReq
+	Timing      Timing
+	Limits      Limits
+	// FragmentSize is the length in octets of the longest IKE message, from its header on, that is sent as one datagram to
+	// a peer that takes fragments (RFC 7383 section 2.5.1). Zero is DefaultFragmentSize; what is less than 128 is 128;
+	// what is negative neither makes nor takes fragments.
+	FragmentSize int
 	// Rand is the source of nonces, SPIs and private keys. Jobs read it too, from whatever goroutine they run on.
 	Rand io.Reader
 	// Trace asks for a Traced effect for each message, in clear. It holds no keys.
@@ -47,7 +54,7 @@ type Limits struct {
 	// Cookies is the number of half-open IKE_SAs from which on a cookie is asked for (RFC 7296 section 2.6).
 	Cookies int
 	// HalfOpen is the number of half-open IKE_SAs at which further IKE_SA_INIT requests are dropped. Each holds about
-	// 2 KB.
+	// 2 KB, and up to 16 KB of fragments of one who has made a key exchange for it.
 	HalfOpen int
 }
 
@@ -84,11 +91,20 @@ type InstallFailed struct {
 // Tick says only that time has passed.
 type Tick struct{}
 
+// End asks that all that is established, with any peer, be ended here and there. The engine goes on until Status is
+// empty, or Abandon says that no more answers are waited for.
+type End struct{}
+
+// Abandon asks that everything be forgotten at once and all SAs be removed, whatever the peers know of it.
+type Abandon struct{}
+
 func (Datagram) input()      {}
 func (Command) input()       {}
 func (JobDone) input()       {}
 func (InstallFailed) input() {}
 func (Tick) input()          {}
+func (End) input()           {}
+func (Abandon) input()       {}
 
 // Effect is one thing that an Engine wants done. Effects are carried out in their order: an inbound SA is installed
 // before the message that lets the peer use it leaves.
@@ -178,6 +194,10 @@ func New(cfg Config) *Engine {
 	orDefault(&t.HalfOpen, DefaultTiming.HalfOpen)
 	orDefault(&l.Cookies, DefaultLimits.Cookies)
 	orDefault(&l.HalfOpen, DefaultLimits.HalfOpen)
+	orDefault(&cfg.FragmentSize, DefaultFragmentSize)
+	if cfg.FragmentSize > 0 {
+		cfg.FragmentSize = max(cfg.FragmentSize, minFragmentSize)
+	}
 	return &Engine{
 		cfg: cfg, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
 		removed: removedPairs{byPeer: map[string][]*childSA{}},
@@ -208,6 +228,10 @@ func (e *Engine) Step(now time.Time, in Input) []Effect {
 		}
 	case InstallFailed:
 		e.installFailed(in)
+	case End:
+		e.terminateAll()
+	case Abandon:
+		e.abandonAll()
 	case Tick:
 	}
 	e.runTimers()

@@ -99,13 +99,15 @@ func TestPeerList(t *testing.T) {
 	a := &Peer{Name: "a", RemoteID: mustID("a@example.org")}
 	b := &Peer{Name: "b", RemoteID: mustID("b@example.org")}
 	l, err := NewPeerList(a, b)
-	if err != nil || l.ByName("a") != a || l.ByIdentity(b.RemoteID) != b || l.ByName("c") != nil || l.ByIdentity(Identity{}) != nil {
+	if err != nil || l.ByName("a") != a || l.ByIdentity(b.RemoteID) != b || l.ByName("c") != nil ||
+		l.ByIdentity(Identity{}) != nil {
 		t.Errorf("%+v, %v", l, err)
 	}
 	if _, err := NewPeerList(a, &Peer{Name: "a"}); err == nil || !strings.Contains(err.Error(), `called "a"`) {
 		t.Errorf("two with one name: %v", err)
 	}
-	if _, err := NewPeerList(a, &Peer{Name: "c", RemoteID: a.RemoteID}); err == nil || !strings.Contains(err.Error(), "one identity") {
+	_, err = NewPeerList(a, &Peer{Name: "c", RemoteID: a.RemoteID})
+	if err == nil || !strings.Contains(err.Error(), "one identity") {
 		t.Errorf("two with one identity: %v", err)
 	}
 }

@@ -132,9 +132,11 @@ func (u *fuzzing) forged(h *host) {
 	for range u.pick(8) {
 		ps = append(ps, u.payload(h, sa))
 	}
-	data := h.engine.sealed(sa, Datagram{}, exchange, id, response, ps)
+	message := h.engine.sealed(sa, Datagram{}, exchange, id, response, ps)
 	h.engine.effects = nil
-	u.peerOf(h).step(Datagram{Local: sa.remote, Remote: sa.local, Data: data})
+	for _, data := range message {
+		u.peerOf(h).step(Datagram{Local: sa.remote, Remote: sa.local, Data: data})
+	}
 }
 
 // stray is a datagram that nothing protects, with the SPIs of an IKE_SA or others.

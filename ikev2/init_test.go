@@ -15,8 +15,8 @@ import (
 
 // The exchanges of RFC 7296 section 1.2 in transport mode.
 const initialExchanges = `
-	MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-	HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+	MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+	HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 	MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 	HA --> IKE_AUTH response 1 [ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 `
@@ -74,8 +74,8 @@ func TestRFC7296_1_2_TunnelMode(t *testing.T) {
 	w, mn, _ := newWorld(t, options{})
 	mn.key(returnRoute)
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-		HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+		HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH SA TSi TSr ]
 		HA --> IKE_AUTH response 1 [ IDr AUTH SA TSi TSr ]
 	`)
@@ -119,8 +119,8 @@ func refused(t *testing.T, answer, reason string, change func(mn, ha *host)) {
 	mn.tell(spd.Key{Demand: returnRoute, Path: path1})
 	w.run()
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-		HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+		HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 	` + answer)
 	w.pass(time.Minute)
@@ -172,9 +172,11 @@ func (h *host) forge(ex wire.ExchangeType, id uint32, response bool, ps ...wire.
 	h.w.t.Helper()
 	to := h.w.peerOf(h)
 	sa := h.anySA()
-	data := h.engine.sealed(sa, Datagram{}, ex, id, response, ps)
+	message := h.engine.sealed(sa, Datagram{}, ex, id, response, ps)
 	h.engine.effects = nil
-	to.step(Datagram{Local: sa.remote, Remote: sa.local, Data: data})
+	for _, data := range message {
+		to.step(Datagram{Local: sa.remote, Remote: sa.local, Data: data})
+	}
 }
 
 // anySA is the newest IKE_SA with keys.
@@ -222,8 +224,8 @@ func TestRFC7296_1_2_FirstChildRefused(t *testing.T) {
 			w, mn, ha := newWorld(t, options{change: func(mn, ha *host, _, _ *Config) { c.change(mn, ha) }})
 			mn.key(binding)
 			w.script(`
-				MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-				HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+				MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+				HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 				MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 				HA --> IKE_AUTH response 1 [ IDr AUTH N(` + c.notify + `) ]
 			`)
@@ -273,7 +275,7 @@ func TestRFC7296_2_7_NoProposalChosen(t *testing.T) {
 	}})
 	mn.key(binding)
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		HA --> IKE_SA_INIT response 0 [ N(NO_PROPOSAL_CHOSEN) ]
 	`)
 	// Nothing protects this answer: it is not believed, until nothing better comes (section 2.21.1).
@@ -293,7 +295,7 @@ func TestRFC7296_1_2_InvalidKEPayload(t *testing.T) {
 	}})
 	mn.key(binding)
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		HA --> IKE_SA_INIT response 0 [ N(INVALID_KE_PAYLOAD) ]
 	` + initialExchanges)
 	w.settled(1)
@@ -356,7 +358,7 @@ func TestRFC7296_2_6_1_LateAnswerToAnAbandonedGroup(t *testing.T) {
 	mn.work()
 	w.run()
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		HA --> IKE_SA_INIT response 0 [ N(INVALID_KE_PAYLOAD) ]
 	` + initialExchanges)
 	w.settled(1)
@@ -426,7 +428,7 @@ func TestRFC7296_2_5_CriticalPayloadInInit(t *testing.T) {
 	m.Payloads = append(m.Payloads, &wire.Unknown{Kind: 200, Critical: true})
 	ha.step(Datagram{Local: p.Remote, Remote: p.Local, Data: m.Marshal()})
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 		HA --> IKE_SA_INIT response 0 [ N(UNSUPPORTED_CRITICAL_PAYLOAD) ]
 	`)
 	w.run()

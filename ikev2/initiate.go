@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
@@ -53,11 +54,14 @@ func (e *Engine) sendInit(sa *ikeSA) {
 	if hs.cookie != nil {
 		ps = append(ps, &wire.Notify{Kind: wire.NotifyCookie, Data: hs.cookie})
 	}
-	ps = append(ps, offerIKE(sa.peer.IKE, nil), &wire.KE{Group: uint16(hs.group), Data: hs.key.Public()}, &wire.Nonce{Data: hs.ni})
+	ps = append(ps, offerIKE(sa.peer.IKE, nil),
+		&wire.KE{Group: uint16(hs.group), Data: hs.key.Public()}, &wire.Nonce{Data: hs.ni})
+	ps = append(ps, offerFragments(e.cfg.FragmentSize > 0)...)
+	ps = append(ps, sa.peer.authentication().announce()...)
 	h := sa.header(wire.ExchangeIKESAInit, 0, false)
 	hs.request = e.clear(Datagram{Local: sa.local, Remote: sa.remote}, h, ps)
 	e.stop(sa.retransmit)
-	e.transmit(sa, &request{exchange: wire.ExchangeIKESAInit, bytes: hs.request})
+	e.transmit(sa, &request{exchange: wire.ExchangeIKESAInit, sent: [][]byte{hs.request}})
 }
 
 // initResponse takes the answer to IKE_SA_INIT. Nothing protects it: what makes no sense is dropped, so that a forger
@@ -137,49 +141,65 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 			e.scheduleRetransmit(sa, sa.outstanding)
 			return
 		}
+		sa.fragments = e.fragments(m.Payloads)
+		if len(sa.peer.authentication().announce()) > 0 {
+			hs.hashes = auth.HashesOf(m.Payloads)
+		}
 		sa.outstanding = nil
 		sa.nextSend = 1
 		e.authenticate(sa)
 	})
 }
 
-// authenticate sends IKE_AUTH with the first Child SA that is wanted (RFC 4877 section 7.3: the one for BU and BA).
+// authenticate proves who this side is, and sends IKE_AUTH with the first Child SA that is wanted (RFC 4877 section 7.3:
+// the one for BU and BA).
 func (e *Engine) authenticate(sa *ikeSA) {
-	a := e.association(sa.peer.Name)
-	if len(a.wanted) == 0 {
-		e.lose(sa, errors.New("nothing is wanted of the peer any more"))
-		return
-	}
-	n := &negotiation{demand: a.wanted[0], proposals: withoutGroups(sa.peer.ESP), on: sa}
-	a.wanted = slices.Delete(a.wanted, 0, 1)
-	n.begin(e, func(err error) {
+	id := sa.peer.LocalID.payload(true)
+	sa.peer.authentication().prove(e, sa, id, func(p proof, err error) {
+		a := e.association(sa.peer.Name)
+		if err == nil && len(a.wanted) == 0 {
+			err = errors.New("nothing is wanted of the peer any more")
+		}
 		if err != nil {
 			e.lose(sa, err)
 			return
 		}
-		id := sa.peer.LocalID.payload(true)
-		ps := []wire.Payload{id}
-		if len(a.sas) == 1 {
-			ps = append(ps, &wire.Notify{Kind: wire.NotifyInitialContact})
-		}
-		ps = append(ps, sa.peer.RemoteID.payload(false), &wire.Auth{
-			Method: wire.AuthSharedKey,
-			Data:   pskAuth(sa.suite.PRF, sa.peer.PSK, sa.keys.pi, sa.hs.request, sa.hs.nr, id),
-		})
-		ps = append(ps, n.payloads()...)
-		e.ask(sa, &request{
-			exchange: wire.ExchangeIKEAuth,
-			build:    func() []wire.Payload { return ps },
-			done:     func(ps []wire.Payload, err error) { e.authAnswered(sa, n, ps, err) },
+		n := &negotiation{demand: a.wanted[0], proposals: withoutGroups(sa.peer.ESP), on: sa}
+		a.wanted = slices.Delete(a.wanted, 0, 1)
+		n.begin(e, func(err error) {
+			if err != nil {
+				e.lose(sa, err)
+				return
+			}
+			e.askAuth(sa, id, p, n)
 		})
 	})
 }
 
-// authAnswered checks who the responder is, and completes IKE_SA and first Child SA.
-func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err error) {
-	if err == nil {
-		err = e.checkResponder(sa, ps)
+// askAuth sends the IKE_AUTH request, its payloads in the order of RFC 7296 appendix C.2.
+func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
+	ps := append([]wire.Payload{id}, p.certificates...)
+	if len(e.association(sa.peer.Name).sas) == 1 {
+		ps = append(ps, &wire.Notify{Kind: wire.NotifyInitialContact})
 	}
+	ps = append(ps, p.request...)
+	ps = append(ps, sa.peer.RemoteID.payload(false), p.auth)
+	ps = append(ps, n.payloads()...)
+	e.ask(sa, &request{
+		exchange: wire.ExchangeIKEAuth,
+		build:    func() []wire.Payload { return ps },
+		done: func(ps []wire.Payload, err error) {
+			if err != nil {
+				e.lose(sa, err)
+				return
+			}
+			e.checkResponder(sa, ps, func(err error) { e.authAnswered(sa, n, ps, err) })
+		},
+	})
+}
+
+// authAnswered completes IKE_SA and first Child SA, unless err says that the responder is not who it should be.
+func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err error) {
 	var unproven *identityError
 	switch {
 	case errors.As(err, &unproven):
@@ -218,22 +238,26 @@ type identityError struct{ reason string }
 
 func (i *identityError) Error() string { return i.reason }
 
-// checkResponder verifies IDr and AUTH (RFC 7296 section 2.15).
-func (e *Engine) checkResponder(sa *ikeSA, ps []wire.Payload) error {
+// checkResponder goes on without an error if IDr and AUTH are those of the peer.
+func (e *Engine) checkResponder(sa *ikeSA, ps []wire.Payload, then func(error)) {
 	idr := wire.FindID(ps, false)
-	auth, okAuth := wire.Find[*wire.Auth](ps)
+	_, okAuth := wire.Find[*wire.Auth](ps)
 	if idr == nil || !okAuth {
-		if err := errorIn(ps); err != nil {
-			return err
+		err := errorIn(ps)
+		if err == nil {
+			err = errors.New("IKE_AUTH response without IDr or AUTH")
 		}
-		return errors.New("IKE_AUTH response without IDr or AUTH")
+		then(err)
+		return
 	}
 	if got := identityOf(idr); got != sa.peer.RemoteID {
-		return &identityError{fmt.Sprintf("the peer says that it is %s, not %s", got, sa.peer.RemoteID)}
+		then(&identityError{fmt.Sprintf("the peer says that it is %s, not %s", got, sa.peer.RemoteID)})
+		return
 	}
-	want := secret.Bytes(pskAuth(sa.suite.PRF, sa.peer.PSK, sa.keys.pr, sa.hs.response, sa.hs.ni, idr))
-	if auth.Method != wire.AuthSharedKey || !want.Equal(auth.Data) {
-		return &identityError{fmt.Sprintf("the peer does not have the pre-shared key of %s", sa.peer.RemoteID)}
-	}
-	return nil
+	sa.peer.authentication().check(e, sa, idr, ps, func(err error) {
+		if err != nil {
+			err = &identityError{fmt.Sprintf("%s is not proven: %v", sa.peer.RemoteID, err)}
+		}
+		then(err)
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 
 	"mipsecd/ikev2/suite"
-	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
 	"mipsecd/spd"
 )
@@ -49,7 +48,9 @@ func rekeySeed(old *ikeSA, shared secret.Bytes, ni, nr []byte) secret.Bytes {
 
 // childKeys are the transforms of a Child SA's two directions, in the order of the exchange (RFC 7296 section 2.17):
 // fromInitiator protects what the initiator of the exchange sends.
-func childKeys(sa *ikeSA, s suite.ESPSuite, shared secret.Bytes, ni, nr []byte) (fromInitiator, fromResponder spd.Transform) {
+func childKeys(
+	sa *ikeSA, s suite.ESPSuite, shared secret.Bytes, ni, nr []byte,
+) (fromInitiator, fromResponder spd.Transform) {
 	encr, integ := suite.ESPKeyLens(s)
 	seed := append(append(append([]byte{}, shared...), ni...), nr...)
 	stream := sa.suite.PRF.Plus(sa.keys.d, seed, 2*(encr+integ))
@@ -59,14 +60,4 @@ func childKeys(sa *ikeSA, s suite.ESPSuite, shared secret.Bytes, ni, nr []byte) 
 		}
 	}
 	return one(stream[:encr+integ]), one(stream[encr+integ:])
-}
-
-// keyPad is what a pre-shared key is hashed with first (RFC 7296 section 2.15).
-const keyPad = "Key Pad for IKEv2"
-
-// pskAuth is the AUTH payload's content by which the side with the identity id proves the pre-shared key: over its own
-// IKE_SA_INIT message, the other's nonce and its identity (RFC 7296 section 2.15).
-func pskAuth(prf suite.PRF, psk, skp secret.Bytes, message, nonce []byte, id *wire.ID) []byte {
-	body := append([]byte{byte(id.Kind), 0, 0, 0}, id.Data...)
-	return prf.Sum(prf.Sum(psk, []byte(keyPad)), message, nonce, prf.Sum(skp, body))
 }

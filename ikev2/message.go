@@ -1,26 +1,31 @@
 package ikev2
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"mipsecd/ikev2/wire"
 )
 
-// sealed builds a message whose payloads are protected by the Encrypted payload (RFC 7296 section 3.14).
-func (e *Engine) sealed(sa *ikeSA, to Datagram, ex wire.ExchangeType, id uint32, response bool, ps []wire.Payload) []byte {
-	h := sa.header(ex, id, response)
+// sealed builds a message whose payloads are protected by the Encrypted payload (RFC 7296 section 3.14): one datagram, or
+// several with a fragment each.
+func (e *Engine) sealed(sa *ikeSA, to Datagram, ex wire.ExchangeType, id uint32, response bool, ps []wire.Payload) [][]byte {
+	h, first := sa.header(ex, id, response), wire.FirstType(ps)
 	plain := wire.AppendPayloads(nil, ps)
 	body := sa.keys.out.Len(len(plain))
 	e.traced(true, to, h, ps, plain)
+	if sa.fragments && wire.HeaderLen+4+body > e.cfg.FragmentSize {
+		return e.fragmented(sa, h, first, plain)
+	}
+	return [][]byte{e.seal(sa, h, &wire.SK{Inner: first, Body: make([]byte, body)}, plain)}
+}
 
-	h.NextPayload = wire.PayloadSK
-	h.Length = uint32(wire.HeaderLen + 4 + body)
-	msg := h.Append(make([]byte, 0, h.Length))
-	msg = append(msg, byte(wire.FirstType(ps)), 0)
-	msg = binary.BigEndian.AppendUint16(msg, uint16(4+body))
-	msg, err := sa.keys.out.Seal(msg, msg, plain, e.cfg.Rand)
+// seal builds a message with just a header and an SK or SKF payload. That has room for what protects the content.
+func (e *Engine) seal(sa *ikeSA, h wire.Header, envelope wire.Payload, plain []byte) []byte {
+	m := wire.Message{Header: h, Payloads: []wire.Payload{envelope}}
+	msg := m.Marshal()
+	head := msg[:len(msg)-sa.keys.out.Len(len(plain))]
+	msg, err := sa.keys.out.Seal(head, head, plain, e.cfg.Rand)
 	if err != nil {
 		panic(fmt.Sprintf("ikev2: sealing with a negotiated cipher: %v", err))
 	}
@@ -34,33 +39,68 @@ func (sa *ikeSA) header(ex wire.ExchangeType, id uint32, response bool) wire.Hea
 	}
 }
 
-// opened checks and decrypts a message, and parses what is in it.
-func (e *Engine) opened(sa *ikeSA, d Datagram, m *wire.Message) ([]wire.Payload, error) {
-	sk, ok := wire.Find[*wire.SK](m.Payloads)
-	if !ok {
-		return nil, errors.New("no Encrypted payload in a protected exchange")
+// opened checks and decrypts a message, and parses what is in it. Not ok is a message that is dropped in silence, as it
+// fails its integrity check, or a fragment of one that is not all here yet. Malformed is what is wrong with a message that
+// the peer itself protected: that it is told.
+func (e *Engine) opened(sa *ikeSA, d Datagram, m *wire.Message, a *assembly) (ps []wire.Payload, malformed error, ok bool) {
+	c, err := e.content(sa, d, m, a)
+	if err != nil {
+		e.drop(d, err)
 	}
-	if sa.keys.in == nil {
-		return nil, errors.New("a protected message before there are keys")
+	if c == nil {
+		return nil, nil, false
 	}
-	plain, err := sa.keys.in.Open(d.Data[:len(d.Data)-len(sk.Body)], sk.Body)
+	e.forgetFragments(a)
+	if ps, malformed = wire.ParsePayloads(c.first, c.plain); malformed == nil {
+		e.traced(false, d, m.Header, ps, c.plain)
+	}
+	return ps, malformed, true
+}
+
+// content is what the Encrypted payload of a message holds.
+type content struct {
+	first wire.PayloadType
+	plain []byte
+}
+
+// content is nil for a fragment until all of its message are here.
+func (e *Engine) content(sa *ikeSA, d Datagram, m *wire.Message, a *assembly) (*content, error) {
+	f, whole, err := sa.envelope(m)
 	if err != nil {
 		return nil, err
 	}
-	ps, err := wire.ParsePayloads(sk.Inner, plain)
-	if err != nil {
-		return nil, &contentError{err}
+	if !whole {
+		return e.collect(sa, d, m, a, f)
 	}
-	e.traced(false, d, m.Header, ps, plain)
-	return ps, nil
+	plain, err := sa.unseal(d, f.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &content{f.Inner, plain}, nil
 }
 
-// contentError is what is wrong with a message that the peer itself protected: it is answered, while a message that
-// fails its integrity check is dropped in silence.
-type contentError struct{ err error }
+// envelope is the payload that protects a message. That of a whole one, an SK, is the only fragment.
+func (sa *ikeSA) envelope(m *wire.Message) (f *wire.SKF, whole bool, err error) {
+	if sk, ok := wire.Find[*wire.SK](m.Payloads); ok {
+		return &wire.SKF{Inner: sk.Inner, Number: 1, Total: 1, Body: sk.Body}, true, nil
+	}
+	f, ok := wire.Find[*wire.SKF](m.Payloads)
+	switch {
+	case !ok:
+		return nil, false, errors.New("no Encrypted payload in a protected exchange")
+	case !sa.fragments:
+		return nil, false, errors.New("a fragment, without agreement on fragments in IKE_SA_INIT")
+	}
+	return f, false, nil
+}
 
-func (c *contentError) Error() string { return c.err.Error() }
-func (c *contentError) Unwrap() error { return c.err }
+// unseal checks and decrypts the body of the SK or SKF payload that ends a datagram.
+func (sa *ikeSA) unseal(d Datagram, body []byte) ([]byte, error) {
+	if sa.keys.in == nil {
+		return nil, errors.New("a protected message before there are keys")
+	}
+	return sa.keys.in.Open(d.Data[:len(d.Data)-len(body)], body)
+}
 
 // clear builds an unprotected message.
 func (e *Engine) clear(to Datagram, h wire.Header, ps []wire.Payload) []byte {

@@ -158,8 +158,8 @@ func TestTunnelMovedWhileBeingMade(t *testing.T) {
 }
 
 const renewed = `
-	MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-	HA --> IKE_SA_INIT response 0 [ SA KE Nr ]
+	MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+	HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ]
 	MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 	HA --> IKE_AUTH response 1 [ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 	MN --> CREATE_CHILD_SA request 2 [ SA Ni TSi TSr ]
@@ -299,6 +299,7 @@ func TestMoveDuringTheHandshake(t *testing.T) {
 
 // A movement in the middle of rekeying takes the successor along.
 func TestMoveDuringIKERekeying(t *testing.T) {
+	t.Parallel()
 	collide(t, options{}, []spd.Demand{binding, returnRoute}, func(mn, ha *host) {
 		mn.rekeyIKE()
 		mn.move(path1, path2, true, true)

@@ -63,7 +63,7 @@ func (w *world) inAnyOrder(o *orders) {
 }
 
 // most is how many orders are tried one after the other: all, where two requests cross. Drawn is how many are drawn.
-const most, drawn = 60, 40
+const most, drawn = 60, 20
 
 // collide runs one encounter in the orders of arrival, and in some of those of arrivals and the ends of jobs: with
 // several seeds, and so with each outcome of a comparison of nonces. Check looks at each result, once both sides have

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
@@ -75,8 +76,11 @@ func identityOf(p *wire.ID) Identity { return Identity{Kind: p.Kind, Data: strin
 type Peer struct {
 	Name              string
 	LocalID, RemoteID Identity
-	PSK               secret.Bytes
-	IKE, ESP          []suite.Proposal
+	// Either PSK, or both Credential and Trust, are what the two prove with that they are LocalID and RemoteID.
+	PSK        secret.Bytes
+	Credential *auth.Credential
+	Trust      *auth.Trust
+	IKE, ESP   []suite.Proposal
 	// IKELifetime is when an IKE_SA is rekeyed, ChildLifetime when a Child SA ends; zero is never. The rekeying comes up
 	// to a fifth earlier, so that not all come at once.
 	IKELifetime, ChildLifetime time.Duration

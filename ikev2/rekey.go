@@ -58,7 +58,8 @@ func (e *Engine) offerSuccessor(sa *ikeSA, rk *ikeRekey) {
 			}
 			rk.ni, rk.next = e.random(nonceLen), e.successor(sa, true)
 			return []wire.Payload{
-				offerIKE(sa.peer.IKE, spiBytes(rk.next.own)), &wire.Nonce{Data: rk.ni}, &wire.KE{Group: uint16(group), Data: k.Public()},
+				offerIKE(sa.peer.IKE, spiBytes(rk.next.own)), &wire.Nonce{Data: rk.ni},
+				&wire.KE{Group: uint16(group), Data: k.Public()},
 			}
 		}
 		r.done = func(ps []wire.Payload, err error) { e.rekeyIKEAnswered(sa, rk, r, ps, err) }
@@ -68,7 +69,7 @@ func (e *Engine) offerSuccessor(sa *ikeSA, rk *ikeRekey) {
 
 // successor is the IKE_SA that may replace sa.
 func (e *Engine) successor(sa *ikeSA, initiator bool) *ikeSA {
-	next := &ikeSA{own: e.newSPI(), initiator: initiator, peer: sa.peer, replaces: sa}
+	next := &ikeSA{own: e.newSPI(), initiator: initiator, peer: sa.peer, fragments: sa.fragments, replaces: sa}
 	e.sas[next.own] = next
 	return next
 }

@@ -167,9 +167,11 @@ func (h *host) oldest() (spi uint64) {
 // forgeOn is forge on one of several IKE_SAs.
 func forgeOn(h *host, sa *ikeSA, ex wire.ExchangeType, id uint32, response bool, ps ...wire.Payload) {
 	h.w.t.Helper()
-	data := h.engine.sealed(sa, Datagram{}, ex, id, response, ps)
+	message := h.engine.sealed(sa, Datagram{}, ex, id, response, ps)
 	h.engine.effects = nil
-	h.w.peerOf(h).step(Datagram{Local: sa.remote, Remote: sa.local, Data: data})
+	for _, data := range message {
+		h.w.peerOf(h).step(Datagram{Local: sa.remote, Remote: sa.local, Data: data})
+	}
 }
 
 // A lost answer to a rekeying makes no second successor; a lost Delete does not keep the old IKE_SA for ever.
@@ -193,6 +195,7 @@ func TestRFC7296_1_3_2_Losses(t *testing.T) {
 }
 
 func TestRFC7296_2_8_2_SimultaneousIKERekeying(t *testing.T) {
+	t.Parallel()
 	collide(t, options{}, []spd.Demand{binding, returnRoute}, func(mn, ha *host) {
 		mn.rekeyIKE()
 		ha.rekeyIKE()
@@ -221,12 +224,16 @@ func TestRFC7296_2_8_2_OneSideNotices(t *testing.T) {
 
 // The collisions of section 2.25.2 and their like: each is run in all orders.
 func TestRFC7296_2_25_2_IKECollisions(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		start func(mn, ha *host)
 		pairs int // -1: none or all, whichever request came first
 	}{
-		{"rekey IKE and create", func(mn, ha *host) { mn.rekeyIKE(); ha.tell(spd.Key{Demand: mirrored(payload), Path: reversed(path1)}) }, 2},
+		{"rekey IKE and create", func(mn, ha *host) {
+			mn.rekeyIKE()
+			ha.tell(spd.Key{Demand: mirrored(payload), Path: reversed(path1)})
+		}, 2},
 		{"create and rekey IKE", func(mn, ha *host) { mn.tell(spd.Key{Demand: payload, Path: path1}); ha.rekeyIKE() }, 2},
 		{"both on one side", func(mn, ha *host) { mn.tell(spd.Key{Demand: payload, Path: path1}); mn.rekeyIKE(); mn.soft() }, 2},
 		{"rekey IKE and Child SA", func(mn, ha *host) { mn.rekeyIKE(); ha.soft() }, 1},
@@ -252,6 +259,7 @@ func TestRFC7296_2_25_2_IKECollisions(t *testing.T) {
 
 // Whatever is going on, the end of the IKE_SA ends it.
 func TestRFC7296_2_25_2_DeleteCollisions(t *testing.T) {
+	t.Parallel()
 	end := func(h *host) { h.tell(spd.Terminate{Peer: h.peer.Name}) }
 	for _, c := range []struct {
 		name  string

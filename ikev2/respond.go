@@ -88,6 +88,7 @@ func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suit
 		own: e.newSPI(), other: m.SPIi, local: d.Local, remote: d.Remote, suite: c.suite, begun: key,
 		hs: &handshake{began: e.nextID(), ni: ni, nr: e.random(nonceLen), group: c.suite.Group, request: d.Data},
 	}
+	sa.fragments = e.fragments(m.Payloads)
 	e.sas[sa.own] = sa
 	e.begun[key] = sa
 	e.halfOpen++
@@ -106,6 +107,8 @@ func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suit
 		ps := []wire.Payload{
 			acceptIKE(c, nil), &wire.KE{Group: uint16(c.suite.Group), Data: x.public}, &wire.Nonce{Data: sa.hs.nr},
 		}
+		ps = append(ps, offerFragments(sa.fragments)...)
+		ps = append(ps, e.demandCertificates(sa, m.Payloads)...)
 		sa.hs.response = e.clear(d, sa.header(wire.ExchangeIKESAInit, 0, true), ps)
 		sa.nextReceive = 1
 		e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.hs.response}})
@@ -129,17 +132,28 @@ func exchange(g suite.Group, rnd io.Reader, theirs []byte) (x exchanged, err err
 	return x, err
 }
 
-// authRequest finds out who the initiator is and what it may have.
+// authRequest finds out who the initiator is, proves who this side is, and then looks at what the initiator may have.
 func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
-	if err := e.checkInitiator(sa, ps); err != nil {
-		e.answerError(sa, in, err)
-		return
-	}
-	idr := sa.peer.LocalID.payload(false)
-	answer := []wire.Payload{idr, &wire.Auth{
-		Method: wire.AuthSharedKey,
-		Data:   pskAuth(sa.suite.PRF, sa.peer.PSK, sa.keys.pr, sa.hs.response, sa.hs.ni, idr),
-	}}
+	e.checkInitiator(sa, ps, func(peer *Peer, err error) {
+		if err != nil {
+			e.answerError(sa, in, err)
+			return
+		}
+		sa.peer = peer
+		idr := peer.LocalID.payload(false)
+		peer.authentication().prove(e, sa, idr, func(p proof, err error) {
+			if err != nil {
+				e.answerError(sa, in, refuse(wire.NotifyAuthenticationFailed, "2.15", "%w", err))
+				return
+			}
+			answer := append([]wire.Payload{idr}, p.certificates...)
+			e.answerAuth(sa, in, ps, append(answer, p.auth))
+		})
+	})
+}
+
+// answerAuth answers IKE_AUTH of an initiator that is known; answer has the proof of who this side is.
+func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
 	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
 
@@ -160,26 +174,33 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	})
 }
 
-// checkInitiator verifies IDi and AUTH, and finds the peer with that identity: whatever its address is, its parameters
-// are chosen by who it is.
-func (e *Engine) checkInitiator(sa *ikeSA, ps []wire.Payload) error {
+// checkInitiator finds the peer with the identity IDi, and goes on with it if AUTH proves that it is that one: whatever
+// its address is, its parameters are chosen by who it is.
+func (e *Engine) checkInitiator(sa *ikeSA, ps []wire.Payload, then func(*Peer, error)) {
+	unproven := func(format string, args ...any) {
+		then(nil, refuse(wire.NotifyAuthenticationFailed, "2.15", format, args...))
+	}
 	idi := wire.FindID(ps, true)
-	auth, okAuth := wire.Find[*wire.Auth](ps)
+	_, okAuth := wire.Find[*wire.Auth](ps)
 	if idi == nil || !okAuth {
-		return refuse(wire.NotifyAuthenticationFailed, "2.15", "IKE_AUTH request without IDi or AUTH")
+		unproven("IKE_AUTH request without IDi or AUTH")
+		return
 	}
 	id := identityOf(idi)
 	peer := e.cfg.Peers.ByIdentity(id)
 	if peer == nil {
-		return refuse(wire.NotifyAuthenticationFailed, "2.15", "nobody here knows %s", id)
+		unproven("nobody here knows %s", id)
+		return
 	}
 	if _, ok := chooseIKE(peer.IKE, acceptIKE(choice[suite.IKESuite]{suite: sa.suite, num: 1}, nil), sa.suite.Group); !ok {
-		return refuse(wire.NotifyAuthenticationFailed, "2.15", "%s may not use %s", id, sa.suite)
+		unproven("%s may not use %s", id, sa.suite)
+		return
 	}
-	want := secret.Bytes(pskAuth(sa.suite.PRF, peer.PSK, sa.keys.pi, sa.hs.request, sa.hs.nr, idi))
-	if auth.Method != wire.AuthSharedKey || !want.Equal(auth.Data) {
-		return refuse(wire.NotifyAuthenticationFailed, "2.15", "%s does not have the pre-shared key", id)
-	}
-	sa.peer = peer
-	return nil
+	peer.authentication().check(e, sa, idi, ps, func(err error) {
+		if err != nil {
+			unproven("%s is not proven: %w", id, err)
+			return
+		}
+		then(peer, nil)
+	})
 }

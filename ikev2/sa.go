@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/internal/secret"
 	"mipsecd/spd"
@@ -23,6 +24,7 @@ type ikeSA struct {
 	begun initKey    // in a responder of IKE_SA_INIT
 	hs    *handshake // until established
 
+	fragments   bool // both sides take them
 	established bool
 	since       uint64 // when it was established, in the order of Engine.nextID
 	closing     bool   // a Delete for it is on its way, it has been replaced, or it failed
@@ -54,6 +56,8 @@ type handshake struct {
 	ni, nr   []byte
 	request  []byte // the IKE_SA_INIT messages as sent: what AUTH signs
 	response []byte
+	// hashes are those that the peer takes for signatures; nil unless both sides have sent SIGNATURE_HASH_ALGORITHMS.
+	hashes []auth.Hash
 }
 
 // ikeKeys are the keys of one IKE_SA (RFC 7296 section 2.14).
@@ -183,7 +187,7 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	if sa.hs != nil && !sa.initiator {
 		e.halfOpen--
 	}
-	for _, t := range []*timer{sa.renewal, sa.liveness, sa.giveUp, sa.retransmit} {
+	for _, t := range []*timer{sa.renewal, sa.liveness, sa.giveUp, sa.retransmit, sa.requestParts.timeout} {
 		e.stop(t)
 	}
 	sa.keys.d.Wipe()

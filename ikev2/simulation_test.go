@@ -14,15 +14,16 @@ import (
 // TestSimulation has both sides do and suffer everything at random, over a network that loses, repeats, delays and
 // reorders. Once that ends, both sides must come to be of one mind, with nothing left over.
 func TestSimulation(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(simulations) {
-		simulate(t, seed)
+		simulate(t, seed, DefaultFragmentSize)
 		if t.Failed() {
 			return
 		}
 	}
 }
 
-const simulations = 300
+const simulations = 150
 
 type simulation struct {
 	*world
@@ -33,12 +34,13 @@ type simulation struct {
 	late   []func() // what the home agent will yet hear of movements
 }
 
-func simulate(t *testing.T, seed uint64) {
+func simulate(t *testing.T, seed uint64, fragmentSize int) {
 	t.Helper()
 	s := &simulation{dice: rand.New(rand.NewPCG(seed, 1)), at: coa1}
 	s.keep = s.dice.IntN(2) == 0
 	esp := []string{"aes128gcm16", "aes128gcm16-x25519", "aes128gcm16-x25519-modpnone"}[s.dice.IntN(3)]
-	s.world, s.mn, s.ha = newWorld(t, options{seed: seed, esp: esp, change: func(mn, ha *host, _, _ *Config) {
+	s.world, s.mn, s.ha = newWorld(t, options{seed: seed, esp: esp, change: func(mn, ha *host, mnCfg, haCfg *Config) {
+		mnCfg.FragmentSize, haCfg.FragmentSize = fragmentSize, fragmentSize
 		mn.peer.Liveness, ha.peer.Liveness = 10*time.Second, 15*time.Second
 		mn.peer.IKELifetime, ha.peer.IKELifetime = 3*time.Minute, 4*time.Minute
 	}})

@@ -1,7 +1,6 @@
 package ikev2
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -19,8 +18,11 @@ type window struct {
 	retransmit  *timer
 
 	nextReceive uint32
-	answering   bool   // the request nextReceive is being worked on
-	lastReply   []byte // the answer to nextReceive-1, for its retransmissions
+	answering   bool     // the request nextReceive is being worked on
+	lastReply   [][]byte // the answer to nextReceive-1, for its retransmissions: the datagrams
+
+	// Fragments of the request nextReceive, and of the response to the outstanding one.
+	requestParts, responseParts assembly
 }
 
 // request is an exchange that this side starts.
@@ -35,7 +37,7 @@ type request struct {
 	again func(*ikeSA)
 
 	id       uint32
-	bytes    []byte
+	sent     [][]byte // the datagrams
 	tries    int
 	answered bool // its answer is being worked on
 }
@@ -61,7 +63,7 @@ func (e *Engine) askNext(sa *ikeSA) {
 		}
 		r.id = sa.nextSend
 		sa.nextSend++
-		r.bytes = e.sealed(sa, Datagram{Local: sa.local, Remote: sa.remote}, r.exchange, r.id, false, ps)
+		r.sent = e.sealed(sa, sa.here(), r.exchange, r.id, false, ps)
 		e.transmit(sa, r)
 	}
 }
@@ -69,14 +71,20 @@ func (e *Engine) askNext(sa *ikeSA) {
 // transmit sends a request for the first time.
 func (e *Engine) transmit(sa *ikeSA, r *request) {
 	sa.outstanding, sa.early = r, nil
-	e.send(sa, r.bytes)
+	e.send(sa.here(), r.sent)
 	r.tries = 1
 	e.scheduleRetransmit(sa, r)
 }
 
-func (e *Engine) send(sa *ikeSA, data []byte) {
-	e.emit(Send{Datagram{Local: sa.local, Remote: sa.remote, Data: data}})
+// send sends a message between the addresses of at.
+func (e *Engine) send(at Datagram, message [][]byte) {
+	for _, at.Data = range message {
+		e.emit(Send{at})
+	}
 }
+
+// here is without data: where the IKE_SA is spoken on.
+func (sa *ikeSA) here() Datagram { return Datagram{Local: sa.local, Remote: sa.remote} }
 
 // scheduleRetransmit doubles the wait each time (RFC 7296 section 2.4); the very same octets are sent again, from
 // wherever the IKE_SA is by then.
@@ -87,7 +95,7 @@ func (e *Engine) scheduleRetransmit(sa *ikeSA, r *request) {
 			e.unanswered(sa, r)
 			return
 		}
-		e.send(sa, r.bytes)
+		e.send(sa.here(), r.sent)
 		r.tries++
 		e.scheduleRetransmit(sa, r)
 	})
@@ -127,10 +135,8 @@ func (e *Engine) answer(sa *ikeSA, d Datagram, m *wire.Message) {
 		e.drop(d, fmt.Errorf("%s response %d to no request of ours", m.Exchange, m.MessageID))
 		return
 	}
-	ps, err := e.opened(sa, d, m)
-	var content *contentError
-	if err != nil && !errors.As(err, &content) {
-		e.drop(d, err)
+	ps, err, ok := e.opened(sa, d, m, &sa.responseParts)
+	if !ok {
 		return
 	}
 	sa.heardAt = e.now
@@ -179,22 +185,18 @@ func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
 		e.drop(d, fmt.Errorf("%s request %d is outside the window, %d is next", m.Exchange, m.MessageID, sa.nextReceive))
 		return
 	}
-	ps, err := e.opened(sa, d, m)
-	var content *contentError
-	if err != nil && !errors.As(err, &content) {
-		e.drop(d, err)
-		return
-	}
-	sa.heardAt = e.now
 	if m.MessageID != sa.nextReceive {
-		if sa.lastReply != nil { // a retransmission gets the very same octets (RFC 7296 section 2.1)
-			e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.lastReply}})
-		}
+		e.askedAgain(sa, d, m)
 		return
 	}
 	if sa.answering {
 		return // a retransmission of what is being worked on
 	}
+	ps, malformed, ok := e.opened(sa, d, m, &sa.requestParts)
+	if !ok {
+		return
+	}
+	sa.heardAt = e.now
 	if !sa.established && (sa.initiator || sa.closing || m.Exchange != wire.ExchangeIKEAuth) {
 		// A responder may be ahead of us: its answer to IKE_AUTH is not here yet, and it will repeat its request.
 		e.drop(d, fmt.Errorf("%s request %d before the IKE_SA is established", m.Exchange, m.MessageID))
@@ -202,8 +204,8 @@ func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
 	}
 	sa.answering = true
 	in := inbound{at: Datagram{Local: d.Local, Remote: d.Remote}, exchange: m.Exchange, id: m.MessageID}
-	if err != nil {
-		e.answerError(sa, in, err)
+	if malformed != nil {
+		e.answerError(sa, in, malformed)
 		return
 	}
 	switch {
@@ -218,12 +220,30 @@ func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
 	}
 }
 
+// askedAgain answers a retransmission with the very same octets (RFC 7296 section 2.1); of one in fragments, the first
+// (RFC 7383 section 2.6.1).
+func (e *Engine) askedAgain(sa *ikeSA, d Datagram, m *wire.Message) {
+	f, _, err := sa.envelope(m)
+	if err == nil && f.Number > 1 {
+		return
+	}
+	if err == nil {
+		_, err = sa.unseal(d, f.Body)
+	}
+	if err != nil {
+		e.drop(d, err)
+		return
+	}
+	sa.heardAt = e.now
+	e.send(Datagram{Local: d.Local, Remote: d.Remote}, sa.lastReply)
+}
+
 // reply answers a peer's request and keeps the answer for retransmissions.
 func (e *Engine) reply(sa *ikeSA, in inbound, ps []wire.Payload) {
 	sa.answering = false
 	sa.nextReceive++
 	sa.lastReply = e.sealed(sa, in.at, in.exchange, in.id, true, ps)
-	e.emit(Send{Datagram{Local: in.at.Local, Remote: in.at.Remote, Data: sa.lastReply}})
+	e.send(in.at, sa.lastReply)
 }
 
 // answerError answers with the notification of err. It ends an IKE_SA that is not yet established; INVALID_SYNTAX ends

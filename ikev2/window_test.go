@@ -83,10 +83,10 @@ func TestRFC7296_2_1_LostResponses(t *testing.T) {
 	w.run()
 	w.pass(time.Minute)
 	w.script(`
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ]
-		HA --> IKE_SA_INIT response 0 [ SA KE Nr ] (lost)
-		MN --> IKE_SA_INIT request 0 [ SA KE Ni ] again
-		HA --> IKE_SA_INIT response 0 [ SA KE Nr ] again
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]
+		HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ] (lost)
+		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ] again
+		HA --> IKE_SA_INIT response 0 [ SA KE Nr N(IKEV2_FRAGMENTATION_SUPPORTED) ] again
 		MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
 		HA --> IKE_AUTH response 1 [ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ] (lost)
 		MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ] again
@@ -169,7 +169,8 @@ func TestRFC7296_2_4_PeerDoesNotAnswer(t *testing.T) {
 		t.Errorf("sent %d times, wanted 6; %+v", n, mn.notices)
 	}
 	w.pass(time.Millisecond)
-	if failed := said[spd.KeyFailed](mn); len(failed) != 2 || !errors.Is(failed[0].Err, errNoAnswer) || !errors.Is(failed[1].Err, errNoAnswer) {
+	failed := said[spd.KeyFailed](mn)
+	if len(failed) != 2 || !errors.Is(failed[0].Err, errNoAnswer) || !errors.Is(failed[1].Err, errNoAnswer) {
 		t.Errorf("KeyFailed: %+v", failed)
 	}
 	if down := one[spd.PeerDown](mn); down.Peer != "ha" || !strings.Contains(down.Reason, "the peer does not answer") {

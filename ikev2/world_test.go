@@ -96,18 +96,17 @@ type host struct {
 	refuse   error // what the role answers to every Request
 	hold     bool  // jobs wait for work
 	jobs     []func()
-	requests []spd.Request // held as well
 	notices  []spd.Notice
 	dropped  []error
+	read     []string // the messages that have arrived
 	peer     *Peer
 }
 
 // options are what tests change about a pair of hosts.
 type options struct {
-	seed      uint64
-	ike, esp  string // proposals of both
-	change    func(mn, ha *host, mnCfg, haCfg *Config)
-	longLived bool // no rekeying of its own accord, no liveness checks
+	seed     uint64
+	ike, esp string // proposals of both
+	change   func(mn, ha *host, mnCfg, haCfg *Config)
 }
 
 func mustID(s string) Identity {
@@ -204,6 +203,8 @@ func (h *host) step(in Input) {
 			case Traced:
 				if f.Outbound {
 					latest = f
+				} else {
+					h.read = append(h.read, f.Summary)
 				}
 			case Install:
 				h.w.check(h.install(f.SA))
@@ -272,7 +273,7 @@ func (w *world) send(from *host, d Datagram, latest Traced) {
 	w.t.Helper()
 	key := string(d.Data)
 	if w.named[key] == "" {
-		w.named[key] = latest.Summary
+		w.named[key] = latest.Summary + whichFragment(d.Data)
 		h, err := wire.ParseHeader(latest.Message)
 		w.check(err)
 		ps, err := wire.ParsePayloads(h.NextPayload, latest.Message[wire.HeaderLen:])

@@ -67,6 +67,12 @@ func (c *Cipher) Len(plain int) int {
 	return c.ivLen + plain + c.padLen(plain) + 1 + c.aead.Overhead()
 }
 
+// Room is the most octets of plain for which Len is at most body; negative when there are none.
+func (c *Cipher) Room(body int) int {
+	text := body - c.ivLen - c.aead.Overhead()
+	return text - text%c.blockLen - 1
+}
+
 // padLen is the least padding that makes plain octets, padding and pad length a multiple of the block.
 func (c *Cipher) padLen(plain int) int { return c.blockLen - 1 - plain%c.blockLen }
 

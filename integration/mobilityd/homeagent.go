@@ -125,13 +125,16 @@ func (h *HomeAgent) create(careOf netip.Addr) error {
 		addPolicy(h.routeType2(spd.Out)),
 		fmt.Sprintf("neigh add proxy %s dev %s", h.HomeAddress, h.HomeLink),
 	}
-	if h.Migrator != nil {
-		commands = append(commands, h.addTunnels(atHA)...)
+	if h.Migrator == nil {
+		return h.run(commands...)
 	}
-	if err := h.run(commands...); err != nil || h.Migrator == nil {
+	commands = append(commands, addPolicy(h.hold()))
+	commands = append(commands, h.addTunnels(atHA)...)
+	if err := h.run(commands...); err != nil {
 		return err
 	}
-	return errors.Join(h.migrateBinding(atHA, careOf), h.migrateTunnels(atHA, h.HomeAddress, careOf))
+	return errors.Join(h.migrateBinding(atHA, careOf), h.migrateTunnels(atHA, h.HomeAddress, careOf),
+		h.run(deletePolicy(h.hold().PolicyKey)))
 }
 
 // unbind deletes the binding. UMIP's second MIGRATE of the tunnels, from the HoA to the HoA, changes nothing.

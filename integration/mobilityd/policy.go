@@ -21,7 +21,8 @@ const (
 	ReqidPayloadToMN = 8
 )
 
-// guard is a protected kind of traffic between the mobile node and its home agent, one policy a direction.
+// guard is a protected kind of traffic between the mobile node and its home agent. It has a policy for each direction,
+// and what Linux needs besides.
 type guard struct {
 	toHA, toMN           spd.Selector
 	reqidToHA, reqidToMN uint32
@@ -46,7 +47,7 @@ func (c Config) tunnels() []guard {
 		reqidToHA: ReqidHoTI, reqidToMN: ReqidHoT, mode: spd.Tunnel, priority: 10,
 	}, {
 		toHA: spd.Selector{Src: hoa, Dst: everywhere}, toMN: spd.Selector{Src: everywhere, Dst: hoa},
-		reqidToHA: ReqidPayloadToHA, reqidToMN: ReqidPayloadToMN, mode: spd.Tunnel, priority: 11,
+		reqidToHA: ReqidPayloadToHA, reqidToMN: ReqidPayloadToMN, mode: spd.Tunnel, priority: 12,
 	}}
 }
 
@@ -62,25 +63,42 @@ const (
 
 // policies are those of a guard at one side, in the order in which UMIP handles them. careOf is the mobile node's end of
 // a tunnel.
-func (c Config) policies(at side, g guard, careOf netip.Addr) []spd.Policy {
+func (c Config) policies(at side, g guard, careOf netip.Addr) (all []spd.Policy) {
 	up := spd.Template{Proto: spd.ESP, Mode: g.mode, Level: spd.Unique, Reqid: g.reqidToHA}
 	down := spd.Template{Proto: spd.ESP, Mode: g.mode, Level: spd.Unique, Reqid: g.reqidToMN}
 	if g.mode == spd.Tunnel {
 		up.Endpoints = spd.Endpoints{Src: careOf, Dst: c.HomeAgent}
 		down.Endpoints = up.Endpoints.Reverse()
 	}
-	policy := func(s spd.Selector, dir spd.Dir, t spd.Template) spd.Policy {
-		return spd.Policy{PolicyKey: spd.PolicyKey{Selector: s, Dir: dir}, Priority: g.priority, Action: spd.Protect,
+	add := func(s spd.Selector, dir spd.Dir, t spd.Template) {
+		p := spd.Policy{PolicyKey: spd.PolicyKey{Selector: s, Dir: dir}, Priority: g.priority, Action: spd.Protect,
 			Templates: []spd.Template{t}}
+		all = append(all, p)
+		fromElsewhere := dir != spd.Out || at == atHA && g.mode == spd.Tunnel // received, or forwarded into the tunnel
+		if s.SrcPort.Exact && fromElsewhere {
+			all = append(all, typeless(p))
+		}
 	}
 	if at == atMN {
-		return []spd.Policy{policy(g.toHA, spd.Out, up), policy(g.toMN, spd.In, down)}
+		add(g.toHA, spd.Out, up)
+		add(g.toMN, spd.In, down)
+		return all
 	}
-	all := []spd.Policy{policy(g.toHA, spd.In, up)}
+	add(g.toHA, spd.In, up)
 	if g.mode == spd.Tunnel {
-		all = append(all, policy(g.toHA, spd.Fwd, up))
+		add(g.toHA, spd.Fwd, up)
 	}
-	return append(all, policy(g.toMN, spd.Out, down))
+	add(g.toMN, spd.Out, down)
+	return all
+}
+
+// typeless is the policy, less preferred, for any MH type. Linux reads the MH type of a message from elsewhere right only
+// behind exactly one extension header, a Home Address option or a type 2 routing header. Messages
+// between the home link and the home agent, and those of return routability, have none.
+func typeless(p spd.Policy) spd.Policy {
+	p.Selector.SrcPort = spd.Port{}
+	p.Priority++
+	return p
 }
 
 // addTunnels and removeTunnels are the commands for the policies that stand while the mobile node is away.
@@ -102,17 +120,10 @@ func (c Config) removeTunnels(at side) (commands []string) {
 	return commands
 }
 
-// addBinding is the commands for the policies that always stand. Linux reads the MH type of a received message right only
-// behind exactly one extension header, a Home Address option or a type 2 routing header. Messages between the home link
-// and the home agent have none, so a policy without type, less preferred, stands behind each inbound one.
+// addBinding is the commands for the policies that always stand.
 func (c Config) addBinding(at side) (commands []string) {
 	for _, p := range c.policies(at, c.binding(), c.HomeAddress) {
 		commands = append(commands, addPolicy(p))
-		if p.Dir == spd.In {
-			p.Selector.SrcPort = spd.Port{}
-			p.Priority++
-			commands = append(commands, addPolicy(p))
-		}
 	}
 	return commands
 }

@@ -161,22 +161,17 @@ func (a *Agent) failed(what string, err error) {
 // goodbye bounds how long an ending agent waits for its peers' answers to its Deletes.
 const goodbye = 2 * time.Second
 
-// farewell deletes what is established, here and at the peers. Policies stay: without SAs nothing passes in clear.
+// farewell deletes what is established, here and at the peers, and here also what a peer does not answer for. Policies
+// stay: without SAs nothing passes in clear.
 func (a *Agent) farewell() {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
 	for _, s := range a.shards {
-		s.ask(func(e *ikev2.Engine) {
-			for _, sa := range e.Status() {
-				if sa.Peer != "" {
-					s.inbox.put(ikev2.Command{Command: spd.Terminate{Peer: sa.Peer}})
-				}
-			}
-		})
+		s.inbox.put(ikev2.End{})
 	}
 	for _, s := range a.shards {
 		for busy := true; busy && ctx.Err() == nil; {
-			s.ask(func(e *ikev2.Engine) { busy = s.inbox.len() > 0 || len(e.Status()) > 0 })
+			s.ask(func(e *ikev2.Engine) { busy = len(e.Status()) > 0 })
 			if busy {
 				select {
 				case <-time.After(20 * time.Millisecond):
@@ -184,19 +179,7 @@ func (a *Agent) farewell() {
 				}
 			}
 		}
-		s.ask(func(e *ikev2.Engine) { a.removeLeft(e.Status()) })
-	}
-}
-
-// removeLeft takes the SAs out of the kernel whose Delete no peer has answered.
-func (a *Agent) removeLeft(left []ikev2.SAStatus) {
-	for _, sa := range left {
-		for _, c := range sa.Children {
-			for _, id := range []spd.SAID{c.Out, c.In} {
-				if err := a.opt.Backend.Remove(id); !errors.Is(err, spd.ErrNotFound) {
-					a.failed("removing "+id.String(), err)
-				}
-			}
-		}
+		s.inbox.put(ikev2.Abandon{})
+		s.ask(func(*ikev2.Engine) {}) // until that is done
 	}
 }

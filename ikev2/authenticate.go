@@ -1,0 +1,116 @@
+package ikev2
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"mipsecd/ikev2/auth"
+	"mipsecd/ikev2/wire"
+	"mipsecd/internal/secret"
+)
+
+// authentication is one of the ways in which two peers prove to each other who they are (RFC 7296 section 2.15). What is
+// slow of it is a job.
+type authentication interface {
+	// announce is what an initiator says of it in IKE_SA_INIT.
+	announce() []wire.Payload
+	// prove goes on with what proves that this side is id.
+	prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error))
+	// check goes on without an error if the payloads of IKE_AUTH, which have an AUTH, prove that the peer is id.
+	check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error))
+}
+
+// proof is what one side says in IKE_AUTH to prove who it is.
+type proof struct {
+	certificates []wire.Payload // CERT, that of the signer first
+	request      []wire.Payload // CERTREQ, for the other's
+	auth         *wire.Auth
+}
+
+func (p *Peer) authentication() authentication {
+	if p.Trust != nil {
+		return &certified{p.Credential, p.Trust}
+	}
+	return preShared{p.PSK}
+}
+
+// signed is what the side with the identity id signs: its own IKE_SA_INIT message, the other's nonce, and the identity
+// with its SK_p (RFC 7296 section 2.15).
+func (sa *ikeSA) signed(id *wire.ID) []byte {
+	message, nonce, key := sa.hs.request, sa.hs.nr, sa.keys.pi
+	if !id.Initiator {
+		message, nonce, key = sa.hs.response, sa.hs.ni, sa.keys.pr
+	}
+	body := append([]byte{byte(id.Kind), 0, 0, 0}, id.Data...)
+	return slices.Concat(message, nonce, sa.suite.PRF.Sum(key, body))
+}
+
+// preShared is a key that only the two have.
+type preShared struct{ key secret.Bytes }
+
+// keyPad is what a pre-shared key is hashed with first (RFC 7296 section 2.15).
+const keyPad = "Key Pad for IKEv2"
+
+func (p preShared) mac(sa *ikeSA, id *wire.ID) secret.Bytes {
+	prf := sa.suite.PRF
+	return prf.Sum(prf.Sum(p.key, []byte(keyPad)), sa.signed(id))
+}
+
+func (p preShared) announce() []wire.Payload { return nil }
+
+func (p preShared) prove(_ *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
+	then(proof{auth: &wire.Auth{Method: wire.AuthSharedKey, Data: p.mac(sa, id)}}, nil)
+}
+
+func (p preShared) check(_ *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
+	claim, _ := wire.Find[*wire.Auth](ps)
+	switch {
+	case claim.Method != wire.AuthSharedKey:
+		then(fmt.Errorf("the authentication method is %s; want %s", claim.Method, wire.AuthSharedKey))
+	case len(p.key) == 0 || !p.mac(sa, id).Equal(claim.Data):
+		then(errors.New("it does not have the pre-shared key"))
+	default:
+		then(nil)
+	}
+}
+
+// certified is a signature each, by keys that certificates tell the owner of.
+type certified struct {
+	own   *auth.Credential
+	trust *auth.Trust
+}
+
+func (c *certified) announce() []wire.Payload { return []wire.Payload{auth.HashNotify()} }
+
+func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
+	octets, hashes, rnd := sa.signed(id), sa.hs.hashes, e.cfg.Rand
+	compute(e, sa, func() (*wire.Auth, error) { return c.own.Sign(rnd, octets, hashes) }, func(a *wire.Auth, err error) {
+		then(proof{certificates: c.own.Certificates(), request: []wire.Payload{auth.Request(c.trust)}, auth: a}, err)
+	})
+}
+
+func (c *certified) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
+	claim := auth.Claim{ID: id, Octets: sa.signed(id), Hashes: sa.hs.hashes != nil}
+	claim.Auth, _ = wire.Find[*wire.Auth](ps)
+	for _, p := range ps {
+		if cert, ok := p.(*wire.Cert); ok {
+			claim.Certificates = append(claim.Certificates, cert)
+		}
+	}
+	now := e.now
+	compute(e, sa, func() (any, error) { return nil, c.trust.Check(claim, now) }, func(_ any, err error) { then(err) })
+}
+
+// demandCertificates is what a responder says in IKE_SA_INIT to an initiator that may prove itself by certificates. It
+// notes the hash algorithms for signatures if both sides name theirs.
+func (e *Engine) demandCertificates(sa *ikeSA, request []wire.Payload) []wire.Payload {
+	if e.cfg.CertRequest == nil {
+		return nil
+	}
+	sa.hs.hashes = auth.HashesOf(request)
+	if sa.hs.hashes == nil {
+		return []wire.Payload{e.cfg.CertRequest}
+	}
+	return []wire.Payload{auth.HashNotify(), e.cfg.CertRequest}
+}
