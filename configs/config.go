@@ -60,14 +60,14 @@ type Config struct {
 	Shards int
 }
 
-// Load reads a configuration and the secrets that it names. If the file can be read but not used, the error joins an
+// Load reads a configuration and the secrets and certificates that it names. If the file can be read but not used, the error joins an
 // *Error for each thing that is wrong.
 func Load(path string) (*Config, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
-	return Parse(path, data, readSecret)
+	return Parse(path, data, readFile)
 }
 
 // DefaultESP are the proposals for Child SAs where nothing is configured. Linux's PF_KEY has neither AEAD ciphers nor

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"mipsecd/internal/secret"
+	"mipsecd/ikev2/auth"
 )
 
 // Error is one thing that is wrong with a configuration.
@@ -31,10 +31,13 @@ func (e *Error) Error() string {
 
 // reader is one file being read.
 type reader struct {
-	file       string
-	readSecret func(path string) (secret.Bytes, error)
-	role       Role // zero if the file does not say
-	errors     []*Error
+	file        string
+	read        func(path string, content Content) ([]byte, error)
+	role        Role // zero if the file does not say
+	top         table
+	trusts      map[string]*auth.Trust      // by their files
+	credentials map[string]*auth.Credential // by their files
+	errors      []*Error
 }
 
 func (r *reader) report(at *place, key, format string, args ...any) {

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"mipsecd/internal/secret"
 )
 
 const homes = `a global unicast IPv6 address such as "2001:db8::1", or a list of such`
@@ -52,7 +50,7 @@ func TestErrors(t *testing.T) {
 		{"no home address", second(`identity = "a"`, `secret-file = "a"`),
 			"x.toml:9: mobile-node.home-address: is missing; want " + homes},
 		{"no secret", second(`identity = "a"`, `home-address = "2001:db8:1::101"`),
-			"x.toml:9: mobile-node.secret-file: is missing; want the path of a file"},
+			"x.toml:9: mobile-node.secret-file: is missing; want the path of a file, or ca-file for certificates"},
 
 		{"bad identity", `identity = "two words"` + "\nrole = \"home-agent\"\naddress = \"2001:db8::1\"",
 			`x.toml:1: identity: identity "two words": want an IP address, user@host, a host name or keyid:TEXT`},
@@ -176,14 +174,14 @@ home-adress = "2001:db8::2"
 
 [timing]
 tries = 0
-`), func(path string) (secret.Bytes, error) { return nil, fmt.Errorf("%s is locked away", path) })
+`), func(path string, _ Content) ([]byte, error) { return nil, fmt.Errorf("%s is locked away", path) })
 	want := `dir/x.toml:1: identity: is missing; want an IP address, user@host, a host name or keyid:TEXT
 dir/x.toml:3: address: got "::1"; want a global unicast IPv6 address such as "2001:db8::1"
 dir/x.toml:4: k-bit: got 1; want true or false
 dir/x.toml:5: colour: there is no such key; the nearest is role
 dir/x.toml:10: mobile-node.secret-file: dir/a is locked away
 dir/x.toml:12: mobile-node.home-address: is missing; want ` + homes + `
-dir/x.toml:12: mobile-node.secret-file: is missing; want the path of a file
+dir/x.toml:12: mobile-node.secret-file: is missing; want the path of a file, or ca-file for certificates
 dir/x.toml:13: mobile-node.identity: got mn1, which line 8 has already; want each only once
 dir/x.toml:14: mobile-node.home-adress: there is no such key; the nearest is home-address
 dir/x.toml:17: timing.tries: got 0; want an integer from 1 to 12`

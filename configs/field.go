@@ -50,6 +50,12 @@ type table struct {
 	at     *place
 }
 
+// has reports whether the table has a key, whatever its value.
+func (t table) has(key string) bool {
+	_, given := t.values[key]
+	return given
+}
+
 // key is the name of one of the table's keys as errors have it.
 func (t table) key(name string) string {
 	if t.name == "" {

@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"testing"
-
-	"mipsecd/internal/secret"
 )
 
 const testSecret = "open sesame"
 
 // anySecret has the same key in every file.
-func anySecret(string) (secret.Bytes, error) { return secret.Bytes(testSecret), nil }
+func anySecret(string, Content) ([]byte, error) { return []byte(testSecret), nil }
 
 // mobileNode is a configuration with a line more at the top, line 3, and one more in the table, line 9.
 func mobileNode(top, peer string) string {

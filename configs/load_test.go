@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mipsecd/internal/secret"
 )
 
 // write makes a file of exactly this mode.
@@ -73,16 +75,20 @@ func TestSecretFiles(t *testing.T) {
 		{"readable by the group", testSecret, 0o640, "", "PATH is open to group or others (mode 0640); run chmod 600 on it"},
 		{"readable by others", testSecret, 0o604, "", "PATH is open to group or others (mode 0604); run chmod 600 on it"},
 		{"writable by the group", testSecret, 0o620, "", "PATH is open to group or others (mode 0620); run chmod 600 on it"},
-		{"empty", "", 0o600, "", "PATH is empty; want the pre-shared key in it"},
-		{"only a newline", "\n", 0o600, "", "PATH is empty; want the pre-shared key in it"},
-		{"short", "1234567\n", 0o600, "", "PATH has a key of 7 octets only; want at least 8"},
+		{"empty", "", 0o600, "", "it is empty; want the pre-shared key in it"},
+		{"only a newline", "\n", 0o600, "", "it is empty; want the pre-shared key in it"},
+		{"short", "1234567\n", 0o600, "", "a key of 7 octets only; want at least 8"},
 		{"long", strings.Repeat("k", 1025), 0o600, "",
-			"PATH has more than 1024 octets; want nothing but the pre-shared key in it"},
+			"more than 1024 octets; want nothing but the pre-shared key in it"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "psk")
 			write(t, path, test.content, test.mode)
-			key, err := readSecret(path)
+			var key secret.Bytes
+			content, err := readFile(path, PreSharedKey)
+			if err == nil {
+				key, err = parseSecret(content)
+			}
 			if test.err == "" && (err != nil || !key.Equal([]byte(test.key))) {
 				t.Errorf("another key, %v", err)
 			}

@@ -8,16 +8,18 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"mipsecd/ikev2"
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
-	"mipsecd/internal/secret"
 	"mipsecd/migrate"
 	"mipsecd/spd"
 )
 
-// Parse reads a configuration from the contents of the file that has this name. readSecret is called for the path of
-// each pre-shared key. The error joins an *Error for each thing that is wrong.
-func Parse(name string, data []byte, readSecret func(path string) (secret.Bytes, error)) (*Config, error) {
-	r := &reader{file: name, readSecret: readSecret}
+// Parse reads a configuration from the contents of the file that has this name. Read is called for the path
+// of each file with a secret or certificates. The error joins an *Error for each thing that is wrong.
+func Parse(name string, data []byte, read func(path string, content Content) ([]byte, error)) (*Config, error) {
+	r := &reader{
+		file: name, read: read, trusts: map[string]*auth.Trust{}, credentials: map[string]*auth.Credential{},
+	}
 	var values map[string]any
 	if _, err := toml.Decode(string(data), &values); err != nil {
 		at := &place{line: 1}
@@ -28,7 +30,8 @@ func Parse(name string, data []byte, readSecret func(path string) (secret.Bytes,
 		r.report(at, "", "%v", err)
 		return nil, r.err()
 	}
-	c := r.document(table{values: values, at: findPlaces(string(data))})
+	r.top = table{values: values, at: findPlaces(string(data))}
+	c := r.document(r.top)
 	if err := r.err(); err != nil {
 		return nil, err
 	}
@@ -41,7 +44,7 @@ func (r *reader) document(t table) *Config {
 	r.role, _ = roles.read(t.values["role"])
 	setDefaults(d.fields())
 	r.fill(t, d.fields())
-	if _, given := t.values["esp"]; !given {
+	if !t.has("esp") {
 		d.esp = DefaultESP(d.Kernel)
 	}
 	setDefaults(timingFields(&d.Timing))
@@ -81,10 +84,12 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		}
 		name := r.name(d, u, t, &p)
 		r.homes(d, u, t, &p, name)
-		d.Peers = append(d.Peers, &ikev2.Peer{
-			Name: name, LocalID: d.Identity, RemoteID: p.identity, PSK: r.secret(t, &p), IKE: p.ike, ESP: p.esp,
+		peer := &ikev2.Peer{
+			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
 			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness,
-		})
+		}
+		r.prove(peer, t, &p)
+		d.Peers = append(d.Peers, peer)
 	}
 }
 
@@ -134,17 +139,6 @@ func once[T comparable](r *reader, lines map[T]int, v T, shown string, t table, 
 	}
 	lines[v] = at.line
 	return true
-}
-
-func (r *reader) secret(t table, p *peer) secret.Bytes {
-	if p.secretFile == "" {
-		return nil
-	}
-	key, err := r.readSecret(r.path(p.secretFile))
-	if err != nil {
-		r.report(t.at.key("secret-file"), t.key("secret-file"), "%v", err)
-	}
-	return key
 }
 
 // maxReqidPFKey is the highest reqid that Linux lets PF_KEY choose (IPSEC_MANUAL_REQID_MAX).

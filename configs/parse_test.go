@@ -102,7 +102,7 @@ esp = ["null-sha256"]
 ike-lifetime = "24h"
 child-lifetime = "10s"
 liveness = "1s"
-`), func(path string) (secret.Bytes, error) { return secret.Bytes(path), nil })
+`), func(path string, _ Content) ([]byte, error) { return []byte(path), nil })
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -78,10 +78,11 @@ type settings struct {
 	protect                              []migrate.Protection
 	ike, esp                             []suite.Proposal
 	ikeLifetime, childLifetime, liveness time.Duration
+	certificateFiles
 }
 
 func (s *settings) fields() []field {
-	return []field{
+	return append([]field{
 		bind(&s.keyMobility, boolean, Key{Name: "k-bit", Default: "true",
 			Meaning: "the IKE_SA survives movements (K bit of RFC 6275); the same on both ends and for the mobility daemon"}),
 		bind(&s.protect, protect, Key{Name: "protect", Default: `["binding", "prefix", "home-test"]`,
@@ -97,7 +98,7 @@ func (s *settings) fields() []field {
 			Meaning: "when a Child SA ends, rekeyed before"}),
 		bind(&s.liveness, orNever(duration("1s", "24h")), Key{Name: "liveness", Default: `"30s"`,
 			Meaning: "how long a peer may be silent before it is asked whether it is alive"}),
-	}
+	}, s.certificateFiles.fields()...)
 }
 
 // proposals is a default in TOML.
@@ -146,8 +147,9 @@ func (p *peer) fields(role Role) []field {
 	list = append(list,
 		bind(&p.homeAddresses, oneOrMore(address), Key{Name: "home-address", Required: true,
 			Meaning: "the mobile node's home address, or several"}),
-		bind(&p.secretFile, path, Key{Name: "secret-file", Required: true,
-			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets; mode 600", minSecret, maxSecret)}),
+		bind(&p.secretFile, path, Key{Name: "secret-file",
+			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets; mode 600; without it, certificates prove the peer",
+				minSecret, maxSecret)}),
 	)
 	for _, f := range p.settings.fields() {
 		f.Default, f.Meaning = "", f.Name+" for this peer; without it as at the top"

@@ -58,7 +58,7 @@ type Limits struct {
 	HalfOpen int
 }
 
-// DefaultLimits allow about 20 MB of half-open IKE_SAs.
+// DefaultLimits allow about 20 MB of half-open IKE_SAs, fragments not counted.
 var DefaultLimits = Limits{Cookies: 100, HalfOpen: 10000}
 
 // Input is one thing that an Engine is told.

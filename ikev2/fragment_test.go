@@ -58,7 +58,9 @@ func TestRFC7383_2_3_Negotiation(t *testing.T) {
 		offered, granted string
 		auth             []string
 	}{
-		{128, 128, supported, supported, []string{" fragment 1 of 4", " fragment 2 of 4", " fragment 3 of 4", " fragment 4 of 4"}},
+		{128, 128, supported, supported, []string{
+			" fragment 1 of 4", " fragment 2 of 4", " fragment 3 of 4", " fragment 4 of 4",
+		}},
 		{128, -1, supported, "", []string{""}},
 		{-1, 128, "", "", []string{""}},
 		{-1, -1, "", "", []string{""}},
@@ -164,7 +166,8 @@ func checkFragments(t *testing.T, message []Datagram, size, block int) {
 		if i == 0 {
 			inner = wire.PayloadN
 		}
-		if !ok || len(m.Payloads) != 1 || int(f.Number) != i+1 || int(f.Total) != len(message) || f.Inner != inner || m.MessageID != 2 {
+		if !ok || len(m.Payloads) != 1 || m.MessageID != 2 ||
+			int(f.Number) != i+1 || int(f.Total) != len(message) || f.Inner != inner {
 			t.Fatalf("fragment %d of %d: %+v with %+v", i+1, len(message), m.Header, m.Payloads)
 		}
 		if len(d.Data) > size || i < len(message)-1 && len(d.Data) <= size-block {
@@ -371,7 +374,8 @@ func TestRFC7383_5_Limits(t *testing.T) {
 	} {
 		w, mn, ha := established(t, options{}, binding)
 		for n, refused := range []bool{false, true} {
-			for _, d := range mn.fragmentsOf(c.size, 2+uint32(n), false, &wire.Notify{Kind: 40960, Data: make([]byte, c.octets-8+n)}) {
+			content := &wire.Notify{Kind: 40960, Data: make([]byte, c.octets-8+n)}
+			for _, d := range mn.fragmentsOf(c.size, 2+uint32(n), false, content) {
 				ha.step(d)
 				if ha.kept() > maxAssembled {
 					t.Fatalf("kept %d octets", ha.kept())

@@ -30,7 +30,15 @@ func FuzzEngine(f *testing.F) {
 			return
 		}
 		u := &fuzzing{script: script}
-		u.world, u.mn, u.ha = newWorld(t, options{esp: "aes128gcm16-x25519-modpnone", change: watchful})
+		u.world, u.mn, u.ha = newWorld(t, options{
+			esp: "aes128gcm16-x25519-modpnone",
+			change: func(mn, ha *host, mnCfg, haCfg *Config) {
+				watchful(mn, ha, mnCfg, haCfg)
+				if len(script)%2 == 0 {
+					tiny(mn, ha, mnCfg, haCfg)
+				}
+			},
+		})
 		for len(u.script) > 0 {
 			u.step()
 		}

@@ -9,7 +9,9 @@ import (
 
 // sealed builds a message whose payloads are protected by the Encrypted payload (RFC 7296 section 3.14): one datagram, or
 // several with a fragment each.
-func (e *Engine) sealed(sa *ikeSA, to Datagram, ex wire.ExchangeType, id uint32, response bool, ps []wire.Payload) [][]byte {
+func (e *Engine) sealed(
+	sa *ikeSA, to Datagram, ex wire.ExchangeType, id uint32, response bool, ps []wire.Payload,
+) [][]byte {
 	h, first := sa.header(ex, id, response), wire.FirstType(ps)
 	plain := wire.AppendPayloads(nil, ps)
 	body := sa.keys.out.Len(len(plain))
@@ -42,7 +44,9 @@ func (sa *ikeSA) header(ex wire.ExchangeType, id uint32, response bool) wire.Hea
 // opened checks and decrypts a message, and parses what is in it. Not ok is a message that is dropped in silence, as it
 // fails its integrity check, or a fragment of one that is not all here yet. Malformed is what is wrong with a message that
 // the peer itself protected: that it is told.
-func (e *Engine) opened(sa *ikeSA, d Datagram, m *wire.Message, a *assembly) (ps []wire.Payload, malformed error, ok bool) {
+func (e *Engine) opened(
+	sa *ikeSA, d Datagram, m *wire.Message, a *assembly,
+) (ps []wire.Payload, malformed error, ok bool) {
 	c, err := e.content(sa, d, m, a)
 	if err != nil {
 		e.drop(d, err)

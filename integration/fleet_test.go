@@ -15,7 +15,6 @@ import (
 	"mipsecd/cmd/mipsecd/agent"
 	"mipsecd/cmd/mipsecd/sim"
 	"mipsecd/configs"
-	"mipsecd/internal/secret"
 	"mipsecd/internal/vnet"
 	"mipsecd/spd"
 )
@@ -129,8 +128,8 @@ func startFleet(t *testing.T, ctx context.Context, network *vnet.Network, runnin
 
 func startAgent(t *testing.T, ctx context.Context, running *sync.WaitGroup, h *sim.Host, config string) *agent.Agent {
 	t.Helper()
-	cfg, err := configs.Parse(h.Name, []byte(config), func(path string) (secret.Bytes, error) {
-		return secret.Bytes("a secret of " + path), nil
+	cfg, err := configs.Parse(h.Name, []byte(config), func(path string, _ configs.Content) ([]byte, error) {
+		return []byte("a secret of " + path), nil
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -130,6 +130,20 @@ func TestSealAndOpenAnyLength(t *testing.T) {
 	}
 }
 
+func TestRoomIsTheMostThatFits(t *testing.T) {
+	for _, test := range protections {
+		c := newTestCipher(t, test.encr, test.integ)
+		for body := c.Len(0); body < 200; body++ {
+			if n := c.Room(body); c.Len(n) > body || c.Len(n+1) <= body {
+				t.Errorf("%s: a body of %d has room for %d, which make %d, and one more %d", test.encr, body, n, c.Len(n), c.Len(n+1))
+			}
+		}
+		if n := c.Room(c.Len(0) - 1); n >= 0 {
+			t.Errorf("%s: room for %d where there is none", test.encr, n)
+		}
+	}
+}
+
 func TestOpenRefusesEveryChangeAndLeavesItsInput(t *testing.T) {
 	for _, test := range protections {
 		c, header, body := newTestCipher(t, test.encr, test.integ), unhex(t, ikeHeader), unhex(t, test.body)

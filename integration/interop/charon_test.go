@@ -35,6 +35,7 @@ charon-systemd {
 	retransmit_tries = 3
 	delete_rekeyed_delay = 0
 	cookie_threshold = %d
+	fragment_size = %d
 	plugins {
 		vici {
 			socket = unix://%s
@@ -61,11 +62,20 @@ swanctl {
 // charonCookies is the number of half-open IKE_SAs from which on charon asks for a cookie.
 const charonCookies = 1
 
+// usualFragmentSize is charon's default.
+const usualFragmentSize = 1280
+
+// configureDaemon writes its own configuration; a fragmentSize is the longest IP datagram that it sends.
+func (c *charon) configureDaemon(t *testing.T, fragmentSize int) {
+	t.Helper()
+	write(t, c.path("strongswan.conf"), fmt.Sprintf(charonConf, charonCookies, fragmentSize, c.socket(), c.logFile()))
+}
+
 // startCharon starts the daemon, and ends it when the test ends.
 func startCharon(t *testing.T, node lab.Node) *charon {
 	t.Helper()
 	c := &charon{node: node, dir: t.TempDir()}
-	write(t, c.path("strongswan.conf"), fmt.Sprintf(charonConf, charonCookies, c.socket(), c.logFile()))
+	c.configureDaemon(t, usualFragmentSize)
 	c.cmd = exec.Command("/usr/sbin/charon-systemd")
 	c.cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
 	must(t, node.Do(c.cmd.Start))

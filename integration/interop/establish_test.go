@@ -8,7 +8,7 @@ import (
 	"mipsecd/integration/lab"
 )
 
-// suite is what both are configured for.
+// suite is what both are configured for; several proposals are separated by commas.
 type suite struct{ name, ike, esp string }
 
 var (
@@ -62,6 +62,13 @@ func (p *pairing) throughPFKEY(t *testing.T) {
 // homeAgentAsks: the responder of the IKE_SA asks for a second Child SA, mipsecd because its kernel calls for it.
 func (p *pairing) homeAgentAsks(t *testing.T) {
 	x := p.meet(t, modern.mipsecd(), modern.charon())
+	x.bothPass(t, x.homeAgentAsks(t))
+}
+
+// homeAgentAsks has the Child SA for the binding made by IKE_AUTH, which the mobile node begins, and the one for the
+// payload by a CREATE_CHILD_SA exchange, which the home agent begins.
+func (x *meeting) homeAgentAsks(t *testing.T) agreement {
+	t.Helper()
 	x.establish(t, binding)
 	x.agreed(t, binding)
 	if x.charonOn == lab.HA {
@@ -69,7 +76,7 @@ func (p *pairing) homeAgentAsks(t *testing.T) {
 	} else {
 		ping(t, lab.CN)
 	}
-	x.bothPass(t, x.agreed(t, binding, payload))
+	return x.agreed(t, binding, payload)
 }
 
 // otherGroups: the initiator of IKE_SA_INIT, and then of CREATE_CHILD_SA, begins with a group that the responder does not

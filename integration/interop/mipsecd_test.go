@@ -59,7 +59,7 @@ identity = %q
 policies = "mipsecd"
 protect = ["binding", "payload"]
 ike = [%q]
-esp = [%q]
+esp = %s
 shards = 1
 control-socket = "control"
 trace-file = "trace.pcapng"
@@ -102,10 +102,10 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	m := &mipsecd{node: node, dir: t.TempDir(), done: make(chan struct{})}
 	var conf string
 	if node == lab.MN {
-		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, o.esp) + o.more +
+		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, list(o.esp)) + o.more +
 			fmt.Sprintf(homeAgentConf, identityHA, lab.HomeAgent, lab.HoA)
 	} else {
-		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, o.esp) +
+		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, list(o.esp)) +
 			fmt.Sprintf(mobileNodesConf, lab.HomeAgent, o.more, identityMN, lab.HoA, othersHoA)
 	}
 	write(t, m.path("mipsecd.toml"), conf)
@@ -133,6 +133,9 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	})
 	return m
 }
+
+// list is what commas separate as TOML.
+func list(s string) string { return `["` + strings.ReplaceAll(s, ",", `", "`) + `"]` }
 
 func (m *mipsecd) path(name string) string { return filepath.Join(m.dir, name) }
 

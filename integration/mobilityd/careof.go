@@ -70,8 +70,7 @@ func (c Config) barrier() []spd.Policy {
 }
 
 // hold keeps packets from the tunnels while these are being put up, first to the HoA and then moved to the CoA: Linux
-// fails to move a policy under which a packet has made it call for an SA that is not there yet. UMIP's home agent does
-// without, and refuses the Binding Update when a packet comes at that moment.
+// (6.1) refuses to move a policy under which a packet has made it call for an SA that is not there yet.
 func (c Config) hold() spd.Policy {
 	s := spd.Selector{Src: everywhere, Dst: spd.Host(c.HomeAddress)}
 	return spd.Policy{PolicyKey: spd.PolicyKey{Selector: s, Dir: spd.Out, Sub: true}, Priority: 4, Action: spd.Discard}

@@ -8,33 +8,60 @@ import (
 	"mipsecd/integration/lab"
 	"mipsecd/integration/mobilityd"
 	"mipsecd/internal/uml"
-	"mipsecd/spd"
 )
 
 // job is one way to be set up for the main job.
 type job struct {
-	name      string
 	kernel    string // interface to the kernel, of mipsecd and of the mobility daemon
 	policies  string // whose they are: "external", the mobility daemon's, or "mipsecd"
 	kBit      bool
-	kmAddress bool // the mobility daemon's MIGRATE has it
+	kmAddress bool     // the mobility daemon's MIGRATE has it
+	asks      lab.Node // which mipsecd makes sure every second that the other is alive; none if empty
+}
+
+func (j job) String() string {
+	name := j.kernel
+	if j.policies == "mipsecd" {
+		name += " policies of mipsecd"
+	}
+	if name += " K"; !j.kBit {
+		name += "=0"
+	}
+	if j.kmAddress {
+		name += " KMADDRESS"
+	}
+	if j.asks != "" {
+		name += " liveness asked by " + string(j.asks)
+	}
+	return name
+}
+
+// jobs are all combinations, and one more for each kernel interface that watches liveness.
+func jobs() (all []job) {
+	for _, kernel := range []string{"xfrm", "pfkey"} {
+		for _, kBit := range []bool{true, false} {
+			for _, kmAddress := range []bool{true, false} {
+				all = append(all, job{kernel: kernel, policies: "external", kBit: kBit, kmAddress: kmAddress})
+			}
+			all = append(all, job{kernel: kernel, policies: "mipsecd", kBit: kBit})
+		}
+	}
+	return append(all,
+		job{kernel: "xfrm", policies: "external", kBit: true, kmAddress: true, asks: lab.MN},
+		job{kernel: "pfkey", policies: "external", kBit: true, kmAddress: true, asks: lab.HA})
 }
 
 // TestMainJob is what mipsecd is for: it keys a mobile node and keeps the keys alive while the node moves.
 func TestMainJob(t *testing.T) {
 	uml.Run(t, func(t *testing.T) {
-		for _, j := range []job{
-			{name: "xfrm/K", kernel: "xfrm", policies: "external", kBit: true, kmAddress: true},
-			{name: "xfrm/no K", kernel: "xfrm", policies: "external"},
-			{name: "pfkey/K", kernel: "pfkey", policies: "external", kBit: true},
-			{name: "pfkey/no K", kernel: "pfkey", policies: "external", kmAddress: true},
-			{name: "policies of mipsecd/K", kernel: "xfrm", policies: "mipsecd", kBit: true},
-			{name: "policies of mipsecd/no K", kernel: "xfrm", policies: "mipsecd"},
-		} {
-			t.Run(j.name, j.run)
+		for _, j := range jobs() {
+			t.Run(j.String(), j.run)
 		}
 	}, mipsecd)
 }
+
+// keys are what protects the mobile node's traffic.
+type keys struct{ binding, homeTest, payload pair }
 
 func (j job) run(t *testing.T) {
 	s := newScenario(t, func(n lab.Node, c *mobilityd.Config) {
@@ -42,74 +69,156 @@ func (j job) run(t *testing.T) {
 			c.Migrator, c.KMAddress = openBackend(t, j.kernel, n), j.kmAddress
 		}
 	})
-	startAgents(t, j)
-	s.startPing(t)
+	s.agents = startAgents(t, j)
+	s.startPing(t, lab.CN)
 	var leaving *movement
-	var binding, tunnel []uint32 // SPIs of the SAs for BU and BA, and of the tunnel's
+	var k keys
+	var ike string // SPIs of the IKE_SA
 	step := func(name string, f func(t *testing.T)) {
 		if !t.Run(name, f) {
 			t.FailNow()
 		}
 	}
 
-	step("1 acquire", func(t *testing.T) {
+	step("1 ACQUIRE for the Binding Update", func(t *testing.T) {
 		leaving = s.depart(t, lab.Foreign1)
-		if a := s.acquired(t, lab.MN); a.Template.Mode != spd.Transport || a.Endpoints.Src != lab.HoA {
-			t.Errorf("the first ACQUIRE is for %s %s, want it for the Binding Update", a.Template, a.Endpoints)
-		}
+		s.acquired(t, lab.MN, binding)
 	})
-	step("2 IKE from the CoA", func(t *testing.T) { s.exchanged(t, lab.Foreign1) })
+	step("2 IKE from the CoA, SAs on the HoA", func(t *testing.T) {
+		s.exchanged(t, lab.Foreign1)
+		k.binding = s.keyed(t, binding, lab.HoA, pair{})
+		ike = s.ikeSA(t, lab.Foreign1.Address)
+	})
 	step("3 BU and BA inside ESP", func(t *testing.T) {
 		j.checkK(t, s.acknowledged(t, leaving).KeyMobility)
 		s.registered(t, lab.Foreign1, 1)
 		s.protected(t)
-		binding = s.paired(t, spd.Transport, lab.HoA, nil)
 	})
-	step("4 tunnel on demand", func(t *testing.T) {
-		if a := s.acquired(t, lab.HA); a.Template.Mode != spd.Tunnel {
-			t.Errorf("the home agent's first ACQUIRE is for %s, want it for the tunnel", a.Template)
-		}
+	step("4 payload tunnel on demand", func(t *testing.T) {
+		s.acquired(t, lab.HA, payload)
 		s.arrive(t, leaving)
-		tunnel = s.paired(t, spd.Tunnel, lab.Foreign1.Address, nil)
+		k.payload = s.keyed(t, payload, lab.Foreign1.Address, pair{})
+	})
+	step("4 home test tunnel on demand", func(t *testing.T) {
+		k.homeTest = j.testHome(t, s)
 	})
 	if j.kBit {
-		step("5 movement with K", func(t *testing.T) { j.moveKeeping(t, s, binding, tunnel) })
+		step("5 movement with K", func(t *testing.T) { j.moveKeeping(t, s, ike, k) })
+		if j.asks != "" {
+			step("5 liveness from the new CoA", func(t *testing.T) { j.alive(t, s) })
+		}
+		step("5 rekey from the new CoA", func(t *testing.T) { k = s.rekey(t, k) })
 	} else {
-		step("5 movement without K", func(t *testing.T) { j.moveAnew(t, s, binding, tunnel) })
+		step("5 movement without K", func(t *testing.T) { ike, k = j.moveAnew(t, s, ike, k) })
 	}
-	step("6 return home", func(t *testing.T) {
-		j.checkK(t, s.move(t, lab.Home).KeyMobility)
-		if policies := s.tunnelPolicies(t, lab.MN); len(policies) > 0 {
-			t.Errorf("at home there must be no tunnel policies (RFC 4877 section 4.2): %v", policies)
-		}
-		if j.kBit { // RFC 4877 section 4.2
-			s.kept(t, spd.Transport, lab.HoA, binding)
-		}
-	})
+	step("6 return home", func(t *testing.T) { j.returnHome(t, s, ike, k) })
 	step("7 ping throughout", func(t *testing.T) {
 		s.unbroken(t)
 		s.protected(t)
 	})
 }
 
+// testHome sends a Home Test Init to the correspondent, by way of the home agent and in a tunnel of its own.
+func (j job) testHome(t *testing.T, s *scenario) pair {
+	r := startRoutability(t)
+	r.init(t)
+	s.acquired(t, lab.MN, homeTest)
+	keys := s.keyed(t, homeTest, lab.Foreign1.Address, pair{})
+	eventually(t, func() error {
+		r.init(t)
+		return r.arrived()
+	})
+	s.protected(t)
+	return keys
+}
+
 // moveKeeping moves on: no message of the key exchange, no new SA (RFC 6275 sections 10.3.1 and 11.7.3).
-func (j job) moveKeeping(t *testing.T, s *scenario, binding, tunnel []uint32) {
+func (j job) moveKeeping(t *testing.T, s *scenario, ike string, k keys) {
 	j.checkK(t, s.move(t, lab.Foreign2).KeyMobility)
 	s.registered(t, lab.Foreign2, 1)
-	s.kept(t, spd.Transport, lab.HoA, binding)
-	s.kept(t, spd.Tunnel, lab.Foreign2.Address, tunnel)
-	if n := s.captures[lab.Foreign2].Count(t, lab.IsIKE); n != 0 {
+	s.kept(t, binding, lab.HoA, k.binding)
+	s.kept(t, homeTest, lab.Foreign2.Address, k.homeTest)
+	s.kept(t, payload, lab.Foreign2.Address, k.payload)
+	if now := s.ikeSA(t, lab.Foreign2.Address); now != ike {
+		t.Errorf("the IKE_SA was %s, is %s", ike, now)
+	}
+	if n := s.captures[lab.Foreign2].Count(t, lab.IsIKE); n != 0 && j.asks == "" {
 		t.Errorf("%d messages of IKE on the new link, want none", n)
 	}
 }
 
-// moveAnew moves on: the key exchange starts anew from the new CoA (RFC 4877 section 7.4).
-func (j job) moveAnew(t *testing.T, s *scenario, binding, tunnel []uint32) {
+// alive waits until the peer has shown signs of life after the movement, twice: the first may answer what was asked
+// before it.
+func (j job) alive(t *testing.T, s *scenario) {
+	asker := s.agents[j.asks]
+	again := func() {
+		before := asker.lines()
+		eventually(t, func() error { return asker.told(before, "peer alive") })
+	}
+	again()
+	quiet := s.captures[lab.Foreign1].Count(t, lab.IsIKE)
+	again()
+	s.exchanged(t, lab.Foreign2)
+	if now := s.captures[lab.Foreign1].Count(t, lab.IsIKE); now != quiet {
+		t.Errorf("%d messages of IKE on the link that was left", now-quiet)
+	}
+}
+
+// rekey has all Child SAs rekeyed, some by the one side and some by the other, and then leaves the old link.
+func (s *scenario) rekey(t *testing.T, k keys) (fresh keys) {
+	quiet := s.captures[lab.Foreign1].Count(t, lab.IsIKE)
+	careOf := lab.Foreign2.Address
+	lab.SoftExpire(t, lab.MN, outbound(lab.HomeAgent, k.binding.toHA))
+	fresh.binding = s.keyed(t, binding, lab.HoA, k.binding)
+	lab.SoftExpire(t, lab.MN, outbound(lab.HomeAgent, k.homeTest.toHA))
+	fresh.homeTest = s.keyed(t, homeTest, careOf, k.homeTest)
+	lab.SoftExpire(t, lab.HA, outbound(careOf, k.payload.toMN))
+	fresh.payload = s.keyed(t, payload, careOf, k.payload)
+	s.answered(t)
+	s.exchanged(t, lab.Foreign2)
+	if now := s.captures[lab.Foreign1].Count(t, lab.IsIKE); now != quiet {
+		t.Errorf("%d messages of IKE on the link that was left", now-quiet)
+	}
+	lab.Detach(t, lab.Foreign1)
+	return fresh
+}
+
+// moveAnew moves on: the key exchange starts anew from the new CoA (RFC 4877 section 7.4). Then it leaves the old link.
+func (j job) moveAnew(t *testing.T, s *scenario, ike string, k keys) (fresh string, now keys) {
 	j.checkK(t, s.move(t, lab.Foreign2).KeyMobility)
 	s.registered(t, lab.Foreign2, 1)
 	s.exchanged(t, lab.Foreign2)
-	s.paired(t, spd.Transport, lab.HoA, binding)
-	s.paired(t, spd.Tunnel, lab.Foreign2.Address, tunnel)
+	now = keys{
+		s.keyed(t, binding, lab.HoA, k.binding),
+		s.keyed(t, homeTest, lab.Foreign2.Address, k.homeTest),
+		s.keyed(t, payload, lab.Foreign2.Address, k.payload),
+	}
+	if fresh = s.ikeSA(t, lab.Foreign2.Address); fresh == ike {
+		t.Errorf("the IKE_SA is %s as before", ike)
+	}
+	lab.Detach(t, lab.Foreign1)
+	return fresh, now
+}
+
+// returnHome comes back: tunnels are out of use, the transport SAs and, with the K bit, the IKE_SA serve on (RFC 4877
+// section 4.2).
+func (j job) returnHome(t *testing.T, s *scenario, ike string, k keys) {
+	j.checkK(t, s.move(t, lab.Home).KeyMobility)
+	for _, n := range []lab.Node{lab.MN, lab.HA} {
+		eventually(t, func() error { return s.noTunnels(t, n) })
+	}
+	if j.kBit {
+		s.kept(t, binding, lab.HoA, k.binding)
+	}
+	now := s.ikeSA(t, lab.HoA)
+	if kept := now == ike; kept != j.kBit {
+		t.Errorf("the IKE_SA was %s, is %s", ike, now)
+	}
+	if j.kBit {
+		lab.SoftExpire(t, lab.HA, outbound(lab.HoA, k.binding.toMN))
+	}
+	s.keyed(t, binding, lab.HoA, k.binding)
+	lab.Detach(t, lab.Foreign2)
 }
 
 func (j job) checkK(t *testing.T, got bool) {

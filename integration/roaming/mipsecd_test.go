@@ -4,7 +4,9 @@ package roaming
 
 import (
 	"bufio"
+	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,61 +14,97 @@ import (
 	"sync"
 	"testing"
 
+	"mipsecd/cmd/mipsecd/agent"
 	"mipsecd/integration/lab"
 )
 
 // mipsecd is the package of the agent under test.
 const mipsecd = "mipsecd/cmd/mipsecd"
 
-// startAgents starts mipsecd on the mobile node and on the home agent, until the test ends.
-func startAgents(t *testing.T, j job) {
-	t.Helper()
-	common := fmt.Sprintf("kernel = %q\npolicies = %q\nk-bit = %t\nlog-level = \"debug\"\n"+
-		"protect = [\"binding\", \"payload\"]\n", j.kernel, j.policies, j.kBit)
-	startAgent(t, lab.HA, common+fmt.Sprintf(`
-role = "home-agent"
-identity = "ha.example.org"
-address = %q
-
-[[mobile-node]]
-identity = "mn@example.org"
-home-address = %q
-secret-file = "psk"
-`, lab.HomeAgent, lab.HoA))
-	startAgent(t, lab.MN, common+fmt.Sprintf(`
-role = "mobile-node"
-identity = "mn@example.org"
-
-[home-agent]
-identity = "ha.example.org"
-address = %q
-home-address = %q
-secret-file = "psk"
-`, lab.HomeAgent, lab.HoA))
+// mobileNode is one that the home agent's configuration knows: who it is and which home address is its own.
+type mobileNode struct {
+	identity string
+	home     netip.Addr
 }
 
-func startAgent(t *testing.T, n lab.Node, config string) {
+const homeAgentIdentity = "ha.example.org"
+
+var (
+	owner = mobileNode{"mn@example.org", lab.HoA}
+	thief = mobileNode{"mn2@example.org", netip.MustParseAddr("2001:db8:1::200")}
+)
+
+// startAgents starts mipsecd on the mobile node and on the home agent, until the test ends.
+func startAgents(t *testing.T, j job) map[lab.Node]*process {
+	t.Helper()
+	return map[lab.Node]*process{lab.HA: startHomeAgent(t, j, owner), lab.MN: startMobileNode(t, j, lab.MN, owner, lab.HoA)}
+}
+
+func startHomeAgent(t *testing.T, j job, known ...mobileNode) *process {
+	t.Helper()
+	config := fmt.Sprintf("role = \"home-agent\"\nidentity = %q\naddress = %q\n", homeAgentIdentity, lab.HomeAgent)
+	for _, mn := range known {
+		config += fmt.Sprintf("[[mobile-node]]\nidentity = %q\nhome-address = %q\nsecret-file = %q\n",
+			mn.identity, mn.home, mn.identity)
+	}
+	return start(t, lab.HA, j.settings(lab.HA)+config)
+}
+
+// startMobileNode starts a mobile node that claims a home address: its own, or another's.
+func startMobileNode(t *testing.T, j job, n lab.Node, mn mobileNode, claimed netip.Addr) *process {
+	t.Helper()
+	return start(t, n, j.settings(n)+fmt.Sprintf(`
+role = "mobile-node"
+identity = %q
+
+[home-agent]
+identity = %q
+address = %q
+home-address = %q
+secret-file = %q
+`, mn.identity, homeAgentIdentity, lab.HomeAgent, claimed, mn.identity))
+}
+
+// settings are the part of a configuration that the roles have in common.
+func (j job) settings(n lab.Node) string {
+	liveness := "never"
+	if j.asks == n {
+		liveness = "1s"
+	}
+	return fmt.Sprintf("kernel = %q\npolicies = %q\nk-bit = %t\nliveness = %q\nlog-level = \"debug\"\n"+
+		"protect = [\"binding\", \"home-test\", \"payload\"]\n", j.kernel, j.policies, j.kBit, liveness)
+}
+
+// process is a running mipsecd.
+type process struct {
+	node    lab.Node
+	control string
+	mu      sync.Mutex
+	log     []string
+}
+
+// start starts mipsecd, with a secret of each mobile node's own at hand, and waits until it is running.
+func start(t *testing.T, n lab.Node, config string) *process {
 	t.Helper()
 	dir := t.TempDir()
+	p := &process{node: n, control: filepath.Join(dir, "control")}
 	file := filepath.Join(dir, "mipsecd.toml")
-	config = fmt.Sprintf("control-socket = %q\n", filepath.Join(dir, "control")) + config
-	must(t, os.WriteFile(file, []byte(config), 0o600))
-	must(t, os.WriteFile(filepath.Join(dir, "psk"), []byte("a pre-shared key for the lab alone"), 0o600))
+	must(t, os.WriteFile(file, fmt.Appendf(nil, "control-socket = %q\n%s", p.control, config), 0o600))
+	for _, mn := range []mobileNode{owner, thief} {
+		must(t, os.WriteFile(filepath.Join(dir, mn.identity), []byte("for the lab alone, a secret of "+mn.identity), 0o600))
+	}
 
 	cmd := exec.Command("mipsecd", "run", "-c", file)
 	stderr, err := cmd.StderrPipe()
 	must(t, err)
 	must(t, n.Do(cmd.Start))
-	var log strings.Builder // complete once ended is closed
-	running, ended := make(chan struct{}), make(chan struct{})
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		ready := sync.OnceFunc(func() { close(running) })
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			log.WriteString(lines.Text() + "\n")
-			if strings.Contains(lines.Text(), "mipsecd is running") {
-				ready()
-			}
+			p.mu.Lock()
+			p.log = append(p.log, lines.Text())
+			p.mu.Unlock()
 		}
 	}()
 	t.Cleanup(func() {
@@ -76,12 +114,49 @@ func startAgent(t *testing.T, n lab.Node, config string) {
 			t.Errorf("mipsecd on %s: %v", n, err)
 		}
 		if t.Failed() {
-			t.Logf("mipsecd on %s:\n%s", n, &log)
+			t.Logf("mipsecd on %s:\n%s", n, strings.Join(p.log, "\n"))
 		}
 	})
-	select {
-	case <-running:
-	case <-ended:
-		t.Fatalf("mipsecd on %s did not start", n)
+	eventually(t, func() error {
+		select {
+		case <-ended:
+			t.Fatalf("mipsecd on %s did not start", n)
+		default:
+		}
+		return p.told(0, "mipsecd is running")
+	})
+	return p
+}
+
+// lines is how much it has logged.
+func (p *process) lines() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.log)
+}
+
+// told is an error unless one line of its log, after so many, has all these words.
+func (p *process) told(after int, words ...string) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+next:
+	for _, line := range p.log[after:] {
+		for _, w := range words {
+			if !strings.Contains(line, w) {
+				continue next
+			}
+		}
+		return nil
 	}
+	return fmt.Errorf("mipsecd on %s has not told of %q", p.node, words)
+}
+
+// status asks it as "mipsecd status --json" does.
+func (p *process) status(t *testing.T) agent.Status {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	s, err := agent.AskStatus(ctx, p.control)
+	must(t, err)
+	return s
 }

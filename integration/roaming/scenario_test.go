@@ -5,7 +5,6 @@ package roaming
 import (
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -29,6 +28,7 @@ type scenario struct {
 	at       lab.Link
 	captures map[lab.Link]*lab.Capture
 	kernels  map[lab.Node]spd.Backend // to look at
+	agents   map[lab.Node]*process    // where there are any
 	ping     *lab.Ping                // from the correspondent to the HoA
 	gaps     []gap
 }
@@ -68,9 +68,9 @@ func newScenario(t *testing.T, configure func(lab.Node, *mobilityd.Config)) *sce
 }
 
 // startPing begins to ping the HoA. From now on only movements excuse a loss.
-func (s *scenario) startPing(t *testing.T) {
+func (s *scenario) startPing(t *testing.T, from lab.Node) {
 	t.Helper()
-	s.ping = lab.StartPing(t, lab.CN, lab.HoA)
+	s.ping = lab.StartPing(t, from, lab.HoA)
 	s.answered(t)
 }
 
@@ -126,16 +126,13 @@ func (s *scenario) acknowledged(t *testing.T, m *movement) mobility.BindingAck {
 	return m.ack
 }
 
-// arrive leaves the old link and waits until echo requests are answered on the new one.
+// arrive waits until echo requests are answered on the new link.
 func (s *scenario) arrive(t *testing.T, m *movement) {
 	t.Helper()
-	if m.from != lab.Home {
-		lab.Detach(t, m.from)
-	}
 	s.gaps = append(s.gaps, gap{m.before, s.answered(t)})
 }
 
-// move is a whole movement.
+// move is a movement up to the first answer on the new link. When the old link was a foreign one, it is still up.
 func (s *scenario) move(t *testing.T, to lab.Link) mobility.BindingAck {
 	t.Helper()
 	m := s.depart(t, to)
@@ -174,87 +171,37 @@ func (s *scenario) unbroken(t *testing.T) {
 	}
 }
 
-// sas lists a host's SAs of one mode.
-func (s *scenario) sas(t *testing.T, n lab.Node, mode spd.Mode) []spd.SA {
+// acquired waits until a host's kernel asks for SAs for some traffic: by its policy toward the other host, with the reqid
+// of that.
+func (s *scenario) acquired(t *testing.T, n lab.Node, k traffic) {
 	t.Helper()
-	sas, err := s.kernels[n].SAs()
-	must(t, err)
-	return slices.DeleteFunc(sas, func(sa spd.SA) bool { return sa.Mode != mode })
-}
-
-// pair is the SPIs of the SAs of one mode between an address and the home agent, toward it and back. It is an error when
-// the two hosts do not both have exactly these.
-func (s *scenario) pair(t *testing.T, mode spd.Mode, with netip.Addr) (spis []uint32, err error) {
-	t.Helper()
-	up := spd.Endpoints{Src: with, Dst: lab.HomeAgent}
-	for _, n := range []lab.Node{lab.MN, lab.HA} {
-		found := map[spd.Endpoints]uint32{}
-		sas := s.sas(t, n, mode)
-		for _, sa := range sas {
-			found[sa.Endpoints] = sa.SPI
-		}
-		both := []uint32{found[up], found[up.Reverse()]}
-		if len(sas) != 2 || slices.Contains(both, 0) {
-			return nil, fmt.Errorf("%s has these SAs: %v; want one %s %s and one back", n, sas, mode, up)
-		}
-		if spis != nil && !slices.Equal(both, spis) {
-			return nil, fmt.Errorf("%s has the SPIs %08x, the other side %08x", n, both, spis)
-		}
-		spis = both
+	selector := k.toHA
+	if n == lab.HA {
+		selector = k.toMN
 	}
-	return spis, nil
-}
-
-// paired waits until there is a pair, other than old. While a pair takes over from another there are two.
-func (s *scenario) paired(t *testing.T, mode spd.Mode, with netip.Addr, old []uint32) (spis []uint32) {
-	t.Helper()
-	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		spis, err := s.pair(t, mode, with)
-		if err == nil && slices.Equal(spis, old) {
-			err = fmt.Errorf("the SPIs are %08x as before", spis)
+	var reqid uint32
+	eventually(t, func() error {
+		toHA, toMN, err := s.reqids(t, n, k)
+		if reqid = toHA; n == lab.HA {
+			reqid = toMN
 		}
-		if err == nil {
-			return spis
-		}
-		if time.Now().After(limit) {
-			t.Fatal(err)
-		}
-	}
-}
-
-// kept checks that a pair is the same as before, at once.
-func (s *scenario) kept(t *testing.T, mode spd.Mode, with netip.Addr, before []uint32) {
-	t.Helper()
-	now, err := s.pair(t, mode, with)
-	must(t, err)
-	if !slices.Equal(now, before) {
-		t.Errorf("the SPIs of the %s SAs were %08x, are %08x", mode, before, now)
-	}
-}
-
-// tunnelPolicies lists a host's policies for tunnels.
-func (s *scenario) tunnelPolicies(t *testing.T, n lab.Node) []spd.Policy {
-	t.Helper()
-	policies, err := s.kernels[n].Policies()
-	must(t, err)
-	return slices.DeleteFunc(policies, func(p spd.Policy) bool {
-		return !slices.ContainsFunc(p.Templates, func(t spd.Template) bool { return t.Mode == spd.Tunnel })
+		return err
 	})
-}
-
-// acquired waits until a host's kernel asks for an SA.
-func (s *scenario) acquired(t *testing.T, n lab.Node) spd.Acquire {
-	t.Helper()
 	ctx, cancel := context.WithTimeout(s.ctx, patience)
 	defer cancel()
 	for {
 		select {
 		case e := <-s.kernels[n].Events():
-			if a, ok := e.(spd.Acquire); ok {
-				return a
+			a, ok := e.(spd.Acquire)
+			if !ok || a.Selector != selector {
+				continue
 			}
+			if a.Template.Mode != k.mode || a.Template.Reqid != reqid || a.Template.Level != spd.Unique {
+				t.Errorf("ACQUIRE for %s with %s, want %s, level unique, reqid %d", a.Selector, a.Template, k.mode, reqid)
+			}
+			return
 		case <-ctx.Done():
-			t.Fatalf("no ACQUIRE on %s", n)
+			t.Fatalf("no ACQUIRE on %s for %s", n, selector)
 		}
 	}
 }
@@ -262,16 +209,13 @@ func (s *scenario) acquired(t *testing.T, n lab.Node) spd.Acquire {
 // exchanged waits until a link has seen IKE, and checks that it is between the CoA on that link and the home agent alone.
 func (s *scenario) exchanged(t *testing.T, link lab.Link) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(s.ctx, patience)
-	defer cancel()
-	c := s.captures[link]
-	for c.Count(t, lab.IsIKE) == 0 {
-		if ctx.Err() != nil {
-			t.Fatalf("no IKE on %s", link.Name)
+	eventually(t, func() error {
+		if s.captures[link].Count(t, lab.IsIKE) == 0 {
+			return fmt.Errorf("no IKE on %s", link.Name)
 		}
-		c.Wait(t)
-	}
-	for _, p := range c.Packets(t) {
+		return nil
+	})
+	for _, p := range s.captures[link].Packets(t) {
 		between := p.Src == link.Address && p.Dst == lab.HomeAgent || p.Src == lab.HomeAgent && p.Dst == link.Address
 		if lab.IsIKE(p) && !between {
 			t.Errorf("IKE between %s and %s (RFC 4877 section 4.4)", p.Src, p.Dst)
@@ -293,6 +237,20 @@ func openBackend(t *testing.T, kind string, n lab.Node) spd.Backend {
 	}))
 	t.Cleanup(func() { backend.Close() })
 	return backend
+}
+
+// eventually waits until f finds nothing wrong.
+func eventually(t *testing.T, f func() error) {
+	t.Helper()
+	for limit := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := f()
+		if err == nil {
+			return
+		}
+		if time.Now().After(limit) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func must(t *testing.T, err error) {

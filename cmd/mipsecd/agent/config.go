@@ -4,6 +4,7 @@ import (
 	"mipsecd/configs"
 	"mipsecd/homeagent"
 	"mipsecd/ikev2"
+	"mipsecd/ikev2/auth"
 	"mipsecd/mobilenode"
 )
 
@@ -13,7 +14,15 @@ func FromConfig(c *configs.Config) (Options, error) {
 	if err != nil {
 		return Options{}, err
 	}
-	opt := Options{Engine: ikev2.Config{Peers: peers, IKE: c.IKE, Timing: c.Timing}, Shards: c.Shards}
+	var trusts []*auth.Trust
+	for _, p := range c.Peers {
+		if p.Trust != nil {
+			trusts = append(trusts, p.Trust)
+		}
+	}
+	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
+		Peers: peers, IKE: c.IKE, CertRequest: auth.Request(trusts...), Timing: c.Timing,
+	}}
 	if c.Role == configs.HomeAgent {
 		opt.Role = homeagent.New(c.Homes, c.OwnPolicies)
 	} else {

@@ -11,7 +11,6 @@ import (
 	"mipsecd/cmd/mipsecd/sim"
 	"mipsecd/configs"
 	"mipsecd/ikev2"
-	"mipsecd/internal/secret"
 	"mipsecd/internal/vnet"
 )
 
@@ -166,7 +165,9 @@ func (w *world) start(ctx context.Context, h *sim.Host, config string) (*agent.A
 }
 
 // demoSecret stands for the files with the pre-shared keys.
-func demoSecret(path string) (secret.Bytes, error) { return secret.Bytes("a secret of " + path), nil }
+func demoSecret(path string, _ configs.Content) ([]byte, error) {
+	return []byte("a secret of " + path), nil
+}
 
 // move takes the mobile node from one link to another.
 func (w *world) move(from, to *vnet.Link, addr netip.Addr) error {

@@ -1,0 +1,66 @@
+package configs
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"mipsecd/internal/secret"
+)
+
+// Content is what a file that a configuration names is for.
+type Content string
+
+// The contents. Of the first two a file must be open to its owner only.
+const (
+	PreSharedKey    Content = "the pre-shared key"
+	PrivateKey      Content = "the private key"
+	Certificates    Content = "certificates"
+	RevocationLists Content = "revocation lists"
+)
+
+// maxFile bounds what is read of a file in octets. The longest are revocation lists.
+const maxFile = 64 << 20
+
+// readFile reads a file that a configuration names.
+func readFile(path string, content Content) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w; want a file with %s", err, content)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() || info.Size() > maxFile {
+		return nil, fmt.Errorf("%s is no regular file; want a file with %s", path, content)
+	}
+	private := content == PreSharedKey || content == PrivateKey
+	if perm := info.Mode().Perm(); private && perm&0o077 != 0 {
+		return nil, fmt.Errorf("%s is open to group or others (mode %04o); run chmod 600 on it", path, perm)
+	}
+	return io.ReadAll(io.LimitReader(f, maxFile))
+}
+
+// Lengths of a pre-shared key in octets. Less than eight can be guessed; a file of more is none that holds a key.
+const (
+	minSecret = 8
+	maxSecret = 1024
+)
+
+// parseSecret reads a pre-shared key. One newline at the end does not belong to it.
+func parseSecret(content []byte) (secret.Bytes, error) {
+	key := bytes.TrimSuffix(content, []byte("\n"))
+	switch {
+	case len(key) == 0:
+		return nil, errors.New("it is empty; want the pre-shared key in it")
+	case len(key) < minSecret:
+		return nil, fmt.Errorf("a key of %d octets only; want at least %d", len(key), minSecret)
+	case len(key) > maxSecret:
+		return nil, fmt.Errorf("more than %d octets; want nothing but the pre-shared key in it", maxSecret)
+	}
+	return secret.Bytes(key), nil
+}

@@ -1,0 +1,261 @@
+package auth
+
+import (
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"mipsecd/ikev2/wire"
+	"mipsecd/internal/testpki"
+)
+
+// pki is a root with an authority below it.
+type pki struct {
+	root, sub *testpki.Authority
+	key       crypto.Signer
+}
+
+func newPKI(t *testing.T) *pki {
+	root := testpki.NewAuthority(t, "root")
+	return &pki{root: root, sub: root.Under(t, "sub"), key: testpki.Key("P-256")}
+}
+
+func TestRFC4945_5_1_Certificates(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(*x509.Certificate)
+		failed string
+	}{
+		{"plain", func(*x509.Certificate) {}, ""},
+		{"for signatures", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, ""},
+		{"for signatures that last", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }, ""},
+		{"for encryption", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, "is not for signatures (keyUsage)"},
+		{"for IKE", func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{ipsecIKE} }, ""},
+		{"for all", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }, ""},
+		{"for the Web", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} },
+			"is not for IKE (extendedKeyUsage)"},
+		{"expired", func(c *x509.Certificate) { c.NotAfter = now.Add(-time.Hour) },
+			`the certificate of "CN=ha" has expired on 2026-05-01T11:00:00Z`},
+		{"not yet valid", func(c *x509.Certificate) { c.NotBefore = now.Add(time.Hour) },
+			`the certificate of "CN=ha" is valid from 2026-05-01T13:00:00Z on only`},
+		{"with a critical extension", func(c *x509.Certificate) {
+			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}}}
+		}, "unhandled critical extension"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := newPKI(t)
+			leaf := p.sub.Issue(t, "ha", p.key, func(cert *x509.Certificate) {
+				named(cert)
+				c.change(cert)
+			})
+			own := credential(t, p.key, leaf, p.sub.Certificate)
+			err := trust(t, p.root).Check(claim(t, own, offered), now)
+			if c.failed != "" {
+				failed(t, err, c.failed)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestChains(t *testing.T) {
+	p := newPKI(t)
+	leaf := p.sub.Issue(t, "ha", p.key, named)
+	lower := p.sub.Under(t, "lower")
+	deep := lower.Issue(t, "ha", p.key, named)
+	stranger := testpki.NewAuthority(t, "root") // of the same name
+	fake := stranger.Issue(t, "ha", p.key, named)
+	old := p.root.Issue(t, "old", testpki.Key("P-256"), func(c *x509.Certificate) {
+		c.IsCA, c.BasicConstraintsValid, c.NotAfter = true, true, now.Add(-time.Hour)
+	})
+	for _, c := range []struct {
+		name   string
+		trust  *testpki.Authority
+		chain  []*x509.Certificate
+		failed string
+	}{
+		{"whole", p.root, []*x509.Certificate{leaf, p.sub.Certificate}, ""},
+		{"with the root", p.root, []*x509.Certificate{leaf, p.sub.Certificate, p.root.Certificate}, ""},
+		{"long, in any order", p.root, []*x509.Certificate{deep, p.sub.Certificate, lower.Certificate}, ""},
+		{"with what does not belong to it", p.root, []*x509.Certificate{leaf, stranger.Certificate, p.sub.Certificate, old}, ""},
+		{"trusted from the middle on", p.sub, []*x509.Certificate{leaf}, ""},
+		{"without its middle", p.root, []*x509.Certificate{leaf}, `is issued by "CN=sub", which leads to no authority of ours`},
+		{"of a stranger", p.root, []*x509.Certificate{fake, stranger.Certificate}, "leads to no authority of ours"},
+		{"by another of the same authority", p.sub, []*x509.Certificate{p.root.Issue(t, "ha", p.key, named)}, "leads to no authority of ours"},
+		{"expired in the middle", p.root, []*x509.Certificate{fake, old}, `the certificate of "CN=old" has expired`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := trust(t, c.trust).Check(claim(t, credential(t, p.key, c.chain...), offered), now)
+			if c.failed != "" {
+				failed(t, err, c.failed)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// The certificate of one who is no authority signs no other.
+func TestNoAuthority(t *testing.T) {
+	p := newPKI(t)
+	key := testpki.Key("P-256")
+	middle := p.root.Issue(t, "mn", key, nil)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(9), DNSNames: []string{"ha.example.org"}, NotBefore: testpki.Begin, NotAfter: testpki.End,
+	}
+	leaf := create(t, template, middle, p.key, key)
+	err := trust(t, p.root).Check(claim(t, credential(t, p.key, leaf, middle), offered), now)
+	failed(t, err, "leads to no authority of ours")
+	_, err = NewTrust([]*x509.Certificate{middle}, nil)
+	failed(t, err, `the certificate of "CN=mn" is not an authority's`)
+	_, err = NewTrust(nil, nil)
+	failed(t, err, "at least one")
+}
+
+func create(t *testing.T, template, parent *x509.Certificate, key, signer crypto.Signer) *x509.Certificate {
+	t.Helper()
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// What is signed with SHA-1 proves nothing. x509 makes no such certificate: this one is put together by hand.
+func TestRFC8247_SHA1Certificates(t *testing.T) {
+	key := testpki.Key("RSA")
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, BasicConstraintsValid: true, IsCA: true,
+		NotBefore: testpki.Begin, NotAfter: testpki.End, SignatureAlgorithm: x509.SHA256WithRSA,
+	}
+	ca := create(t, template, template, key, key)
+	template = &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "ha"}, DNSNames: []string{"ha.example.org"},
+		NotBefore: testpki.Begin, NotAfter: testpki.End, SignatureAlgorithm: x509.SHA256WithRSA,
+	}
+	leaf := weaken(t, create(t, template, ca, key, key), key)
+	trust, err := NewTrust([]*x509.Certificate{ca}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = trust.Check(claim(t, credential(t, key, leaf), offered), now)
+	failed(t, err, `the certificate of "CN=ha" is signed with SHA1-RSA; want SHA-2 or Ed25519`)
+}
+
+// weaken signs a certificate anew, with SHA-1.
+func weaken(t *testing.T, c *x509.Certificate, key crypto.Signer) *x509.Certificate {
+	t.Helper()
+	oid := func(last byte) string { return "\x2a\x86\x48\x86\xf7\x0d\x01\x01" + string(last) }
+	replace := func(b []byte) []byte {
+		out := slices.Clone(b)
+		for i := range len(out) - 9 {
+			if string(out[i:i+9]) == oid(11) {
+				out[i+8] = 5
+			}
+		}
+		return out
+	}
+	raw := replace(c.Raw)
+	tbs := replace(c.RawTBSCertificate)
+	signature, err := rsa.SignPKCS1v15(rand.Reader, key.(*rsa.PrivateKey), crypto.SHA1, SHA1.sum(tbs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	copy(raw[len(raw)-len(signature):], signature)
+	weak, err := x509.ParseCertificate(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return weak
+}
+
+func TestRFC5280_6_3_RevocationLists(t *testing.T) {
+	p := newPKI(t)
+	leaf := p.sub.Issue(t, "ha", p.key, named)
+	other := p.sub.Issue(t, "other", p.key, named)
+	own := credential(t, p.key, leaf, p.sub.Certificate)
+	rootList := p.root.Revoke(t, nil)
+	stranger := testpki.NewAuthority(t, "sub")
+	at := func(from, to time.Duration) func(*x509.RevocationList) {
+		return func(l *x509.RevocationList) { l.ThisUpdate, l.NextUpdate = now.Add(from), now.Add(to) }
+	}
+	for _, c := range []struct {
+		name   string
+		lists  []*x509.RevocationList
+		failed string
+	}{
+		{"none", nil, ""},
+		{"not on it", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil, other)}, ""},
+		{"on it", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil, other, leaf)}, `the certificate of "CN=ha" is revoked since 1970-01-01`},
+		{"on one of two", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil), p.sub.Revoke(t, at(-2, -1), leaf)}, "is revoked since"},
+		{"taken off it", []*x509.RevocationList{rootList, p.sub.Revoke(t, func(l *x509.RevocationList) {
+			l.RevokedCertificateEntries[0].ReasonCode = removeFromCRL
+		}, leaf)}, ""},
+		{"the authority on it", []*x509.RevocationList{p.root.Revoke(t, nil, p.sub.Certificate), p.sub.Revoke(t, nil)},
+			`the certificate of "CN=sub" is revoked since`},
+		{"expired", []*x509.RevocationList{rootList, p.sub.Revoke(t, at(-2*time.Hour, -time.Hour))},
+			`the revocation list of "CN=sub" has expired on 2026-05-01T11:00:00Z`},
+		{"one of two expired", []*x509.RevocationList{rootList, p.sub.Revoke(t, at(-2*time.Hour, -time.Hour)), p.sub.Revoke(t, nil)}, ""},
+		{"not yet valid", []*x509.RevocationList{rootList, p.sub.Revoke(t, at(time.Hour, 2*time.Hour))},
+			`the revocation list of "CN=sub" is valid from 2026-05-01T13:00:00Z on only`},
+		{"of the other authority only", []*x509.RevocationList{rootList},
+			`there is no revocation list of "CN=sub", so the certificate of "CN=ha" may be revoked`},
+		{"of somebody of that name", []*x509.RevocationList{rootList, stranger.Revoke(t, nil)},
+			`the revocation list of "CN=sub" is not signed by it`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := trust(t, p.root, c.lists...).Check(claim(t, own, offered), now)
+			if c.failed != "" {
+				failed(t, err, c.failed)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	critical := p.sub.Revoke(t, func(l *x509.RevocationList) {
+		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 28}, Critical: true, Value: []byte{0x30, 0}}}
+	})
+	_, err := NewTrust([]*x509.Certificate{p.root.Certificate}, []*x509.RevocationList{critical})
+	failed(t, err, "has the critical extension 2.5.29.28")
+}
+
+// What comes in CERT payloads is a stranger's.
+func TestRFC7296_3_6_CertificatePayloads(t *testing.T) {
+	own, trust := side(t, "P-256")
+	good := claim(t, own, offered)
+	for _, c := range []struct {
+		name   string
+		certs  []*wire.Cert
+		failed string
+	}{
+		{"none", nil, "no X.509 certificate has come with the signature"},
+		{"a URL only", []*wire.Cert{{Encoding: wire.CertHashAndURLX509, Data: make([]byte, 30)}}, "no X.509 certificate"},
+		{"a revocation list, too", append([]*wire.Cert{{Encoding: wire.CertCRL}}, good.Certificates...), ""},
+		{"garbage", []*wire.Cert{{Encoding: wire.CertX509Signature, Data: []byte("x")}}, "certificate 1 can't be read"},
+		{"too many", slices.Repeat(good.Certificates, maxChain+1), "more than 10 certificates"},
+		{"as many as may be", slices.Repeat(good.Certificates, maxChain), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			said := good
+			said.Certificates = c.certs
+			err := trust.Check(said, now)
+			if c.failed != "" {
+				failed(t, err, c.failed)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}

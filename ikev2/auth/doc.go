@@ -1,0 +1,10 @@
+// Package auth proves who speaks, and checks it, by digital signatures and X.509 certificates: the AUTH, CERT and
+// CERTREQ payloads of RFC 7296 sections 3.6 to 3.8, the digital signatures of RFC 7427 and RFC 8420, the older methods
+// of RFC 7296 and RFC 4754, and the rules of RFC 4945 for certificates. It reads no file, no clock and no network.
+//
+//	Credential   what this host proves its identity with: sign.go
+//	Trust        whom it believes: verify.go, chain.go, revocation.go, identity.go
+//
+// Certificates and revocation lists come from the configuration and from the peer's CERT payloads only; OCSP, "Hash and
+// URL" and revocation lists in CERT payloads are not asked for and not looked at.
+package auth
