@@ -151,7 +151,7 @@ func parseSignature(data []byte) (a algorithm, signature []byte, err error) {
 		return a, nil, fmt.Errorf("ASN.1 Length and AlgorithmIdentifier: %w", err)
 	}
 	if len(signature) == 0 {
-		return a, nil, errors.New("Signature Value: empty, expected at least one octet")
+		return a, nil, errors.New("an empty Signature Value, expected at least one octet")
 	}
 	a, err = parseIdentifier(id)
 	return a, signature, err
