@@ -7,7 +7,7 @@ packages=(
 	make gcc libc6-dev          # for the race detector
 	ca-certificates git         # for Go modules
 	user-mode-linux kmod        # the kernel that the tests of kernels run on
-	iproute2 iputils-ping procps # networks in it
+	iproute2 iputils-ping procps netbase # networks in it
 	tshark                      # an independent reader of packets
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer
 )
