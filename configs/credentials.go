@@ -51,8 +51,8 @@ func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 		to.PSK = r.secret(t, p.secretFile)
 	case len(p.authorities) > 0:
 		if to.RemoteID.Kind == wire.IDKeyID {
-			r.report(t.at.key("identity"), t.key("identity"), "got %s, which no certificate proves; want another, or secret-file",
-				to.RemoteID)
+			r.report(t.at.key("identity"), t.key("identity"),
+				"got %s, which no certificate proves; want another, or secret-file", to.RemoteID)
 		}
 		to.Trust = r.trust(t, p.certificateFiles)
 		to.Credential = r.credential(t, p.certificateFiles, to.LocalID)
@@ -72,14 +72,14 @@ func (r *reader) secret(t table, file string) secret.Bytes {
 // trust reads whose certificates a peer may have.
 func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
 	return cached(r.trusts, slices.Concat(f.authorities, []string{""}, f.lists), func() *auth.Trust {
-		authorities, okCA := contents(r, r.giver(t, authorityKey), authorityKey, f.authorities, Certificates, auth.ParseCertificates)
+		at := r.giver(t, authorityKey)
+		authorities, okCA := contents(r, at, authorityKey, f.authorities, Certificates, auth.ParseCertificates)
 		lists, okCRL := contents(r, r.giver(t, listKey), listKey, f.lists, RevocationLists, auth.ParseRevocationLists)
 		if !okCA || !okCRL {
 			return nil
 		}
 		trust, err := auth.NewTrust(slices.Concat(authorities...), slices.Concat(lists...))
 		if err != nil {
-			at := r.giver(t, authorityKey)
 			r.report(at.at.key(authorityKey), at.key(authorityKey), "%v", err)
 		}
 		return trust
@@ -89,9 +89,9 @@ func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
 // credential reads what this host proves its identity to a peer with.
 func (r *reader) credential(t table, f certificateFiles, own ikev2.Identity) *auth.Credential {
 	return cached(r.credentials, []string{f.certificate, f.privateKey}, func() *auth.Credential {
-		at := r.giver(t, certificateKey)
+		at, keyAt := r.giver(t, certificateKey), r.giver(t, privateKeyKey)
 		chains, okChain := contents(r, at, certificateKey, []string{f.certificate}, Certificates, auth.ParseCertificates)
-		keys, okKey := contents(r, r.giver(t, privateKeyKey), privateKeyKey, []string{f.privateKey}, PrivateKey, auth.ParsePrivateKey)
+		keys, okKey := contents(r, keyAt, privateKeyKey, []string{f.privateKey}, PrivateKey, auth.ParsePrivateKey)
 		if !okChain || !okKey {
 			return nil
 		}

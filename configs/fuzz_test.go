@@ -39,7 +39,7 @@ func FuzzParse(f *testing.F) {
 			t.Error(err)
 		}
 		for _, p := range c.Peers {
-			if p.Name == "" || len(p.PSK) == 0 || len(p.IKE) == 0 || len(p.ESP) == 0 {
+			if p.Name == "" || len(p.PSK) == 0 && (p.Trust == nil || p.Credential == nil) || len(p.IKE) == 0 || len(p.ESP) == 0 {
 				t.Errorf("peer %+v", p)
 			}
 		}

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"mipsecd/internal/secret"
+	"mipsecd/internal/testpki"
 )
 
 // write makes a file of exactly this mode.
@@ -32,6 +34,16 @@ func TestSamples(t *testing.T) {
 	for _, name := range []string{"ha.psk", "mn1.psk", "mn2.psk"} {
 		write(t, filepath.Join(dir, name), testSecret+"\n", 0o600)
 	}
+	root, key := testpki.NewAuthority(t, "root"), testpki.Key("P-256")
+	cert := root.Issue(t, "both", key, func(c *x509.Certificate) {
+		c.DNSNames, c.EmailAddresses = []string{"ha.example.org"}, []string{"mn1@example.org"}
+	})
+	write(t, filepath.Join(dir, "ca.pem"), string(testpki.CertificatesPEM(root.Certificate)), 0o644)
+	write(t, filepath.Join(dir, "ca.crl"), string(root.Revoke(t, nil).Raw), 0o644)
+	for _, name := range []string{"ha", "mn1"} {
+		write(t, filepath.Join(dir, name+".pem"), string(testpki.CertificatesPEM(cert)), 0o644)
+		write(t, filepath.Join(dir, name+".key"), string(testpki.KeyPEM(key)), 0o600)
+	}
 	for _, sample := range samples {
 		text, err := os.ReadFile(sample)
 		if err != nil {
@@ -48,7 +60,11 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s: mipsecd's own policies: %v", sample, c.OwnPolicies)
 		}
 		for _, p := range c.Peers {
-			if !p.PSK.Equal([]byte(testSecret)) {
+			certified := strings.Contains(sample, "certificates") && p.Name != "mn2@example.org"
+			if certified && (p.Trust == nil || p.Credential == nil) {
+				t.Errorf("%s: no certificates for %s", sample, p.Name)
+			}
+			if !certified && !p.PSK.Equal([]byte(testSecret)) {
 				t.Errorf("%s: the secret of %s is another", sample, p.Name)
 			}
 		}

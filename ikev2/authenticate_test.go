@@ -40,21 +40,29 @@ func haName(c *x509.Certificate) { c.DNSNames = []string{"ha.example.org"} }
 
 // newCertified is a world whose hosts have keys of these kinds and certificates of one authority, unless change says
 // otherwise.
-func newCertified(t testing.TB, mnKind, haKind string, change func(root *testpki.Authority, mn, ha *papers)) (*world, *host, *host) {
+func newCertified(
+	t testing.TB, mnKind, haKind string, change func(root *testpki.Authority, mn, ha *papers),
+) (w *world, mn, ha *host) {
 	t.Helper()
+	root := testpki.NewAuthority(t, "root")
+	m, h := newPapers(t, root, mnKind, haKind)
+	if change != nil {
+		change(root, m, h)
+	}
 	return newWorld(t, options{change: func(mn, ha *host, mnCfg, haCfg *Config) {
-		root := testpki.NewAuthority(t, "root")
-		m, h := &papers{key: testpki.Key(mnKind), trust: root}, &papers{key: testpki.Key(haKind), trust: root}
-		m.chain = []*x509.Certificate{root.Issue(t, "mn", m.key, mnName)}
-		h.chain = []*x509.Certificate{root.Issue(t, "ha", h.key, haName)}
-		if change != nil {
-			change(root, m, h)
-		}
 		m.give(t, mn.peer)
 		h.give(t, ha.peer)
 		haCfg.CertRequest = auth.Request(ha.peer.Trust)
 		mnCfg.FragmentSize, haCfg.FragmentSize = -1, -1
 	}})
+}
+
+func newPapers(t testing.TB, root *testpki.Authority, mnKind, haKind string) (mn, ha *papers) {
+	t.Helper()
+	mn, ha = &papers{key: testpki.Key(mnKind), trust: root}, &papers{key: testpki.Key(haKind), trust: root}
+	mn.chain = []*x509.Certificate{root.Issue(t, "mn", mn.key, mnName)}
+	ha.chain = []*x509.Certificate{root.Issue(t, "ha", ha.key, haName)}
+	return mn, ha
 }
 
 // The exchanges of RFC 4877 section 7.3 with certificates, their payloads in the order of RFC 7296 appendix C.
@@ -175,35 +183,40 @@ func (h *host) hasDropped(reason string) {
 	}
 }
 
-// mistakes are papers that prove nothing.
+// mistakes are what makes the papers of a liar prove nothing to a judge.
 var mistakes = []struct {
 	name, reason string
-	change       func(t *testing.T, root *testpki.Authority, liar, judge *papers, name func(*x509.Certificate))
+	change       func(t *testing.T, root *testpki.Authority, liar, judge *papers, name naming)
 }{
-	{"expired", "has expired on 1970-01-02", func(t *testing.T, root *testpki.Authority, liar, _ *papers, name func(*x509.Certificate)) {
+	{"expired", "has expired on 1970-01-02", func(t *testing.T, root *testpki.Authority, liar, _ *papers, name naming) {
 		liar.chain[0] = root.Issue(t, "liar", liar.key, func(c *x509.Certificate) {
 			name(c)
 			c.NotAfter = time.Unix(100_000, 0)
 		})
 	}},
-	{"not yet valid", "is valid from 1970-01-24", func(t *testing.T, root *testpki.Authority, liar, _ *papers, name func(*x509.Certificate)) {
+	{"not yet", "is valid from 1970-01-24", func(t *testing.T, root *testpki.Authority, liar, _ *papers, name naming) {
 		liar.chain[0] = root.Issue(t, "liar", liar.key, func(c *x509.Certificate) {
 			name(c)
 			c.NotBefore = time.Unix(2_000_000, 0)
 		})
 	}},
-	{"another authority", "leads to no authority of ours", func(t *testing.T, _ *testpki.Authority, liar, _ *papers, name func(*x509.Certificate)) {
+	{"another authority", "leads to no authority of ours", func(
+		t *testing.T, _ *testpki.Authority, liar, _ *papers, name naming,
+	) {
 		liar.chain[0] = testpki.NewAuthority(t, "root").Issue(t, "liar", liar.key, name)
 	}},
-	{"revoked", "is revoked since", func(t *testing.T, root *testpki.Authority, liar, judge *papers, _ func(*x509.Certificate)) {
+	{"revoked", "is revoked since", func(t *testing.T, root *testpki.Authority, liar, judge *papers, _ naming) {
 		judge.lists = []*x509.RevocationList{root.Revoke(t, nil, liar.chain[0])}
 	}},
-	{"another name", "is not of", func(t *testing.T, root *testpki.Authority, liar, _ *papers, _ func(*x509.Certificate)) {
+	{"another name", "is not of", func(t *testing.T, root *testpki.Authority, liar, _ *papers, _ naming) {
 		liar.chain[0] = root.Issue(t, "liar", liar.key, func(c *x509.Certificate) {
 			c.EmailAddresses, c.DNSNames = []string{"liar@example.org"}, []string{"liar.example.org"}
 		})
 	}},
 }
+
+// naming writes a host's name into its certificate.
+type naming = func(*x509.Certificate)
 
 // The initiator is told no more than that it failed; why is in the log.
 func TestRFC4877_7_3_InitiatorNotProven(t *testing.T) {
@@ -365,5 +378,21 @@ func TestRFC7383_Certificates(t *testing.T) {
 	w.settled(1)
 	if !strings.Contains(w.log.String(), "fragment 2 of") {
 		t.Errorf("no fragments:\n%s", w.log.String())
+	}
+}
+
+// Signatures are jobs in the middle of IKE_AUTH: whatever happens meanwhile, both sides come to be of one mind.
+func TestSimulationWithCertificates(t *testing.T) {
+	t.Parallel()
+	m, h := newPapers(t, testpki.NewAuthority(t, "root"), "Ed25519", "Ed25519")
+	for seed := range uint64(simulations) / 3 {
+		simulate(t, seed, 600, func(mn, ha *host, haCfg *Config) {
+			m.give(t, mn.peer)
+			h.give(t, ha.peer)
+			haCfg.CertRequest = auth.Request(ha.peer.Trust)
+		})
+		if t.Failed() {
+			return
+		}
 	}
 }

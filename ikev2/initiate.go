@@ -142,9 +142,7 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 			return
 		}
 		sa.fragments = e.fragments(m.Payloads)
-		if len(sa.peer.authentication().announce()) > 0 {
-			hs.hashes = auth.HashesOf(m.Payloads)
-		}
+		hs.hashes = auth.HashesOf(m.Payloads)
 		sa.outstanding = nil
 		sa.nextSend = 1
 		e.authenticate(sa)

@@ -56,7 +56,8 @@ type handshake struct {
 	ni, nr   []byte
 	request  []byte // the IKE_SA_INIT messages as sent: what AUTH signs
 	response []byte
-	// hashes are those that the peer takes for signatures; nil unless both sides have sent SIGNATURE_HASH_ALGORITHMS.
+	// hashes are those that the peer takes for signatures; nil unless SIGNATURE_HASH_ALGORITHMS goes both ways. Who has a
+	// pre-shared key does not look at them.
 	hashes []auth.Hash
 }
 

@@ -34,7 +34,7 @@ type simulation struct {
 	late   []func() // what the home agent will yet hear of movements
 }
 
-func simulate(t *testing.T, seed uint64, fragmentSize int) {
+func simulate(t *testing.T, seed uint64, fragmentSize int, change ...func(mn, ha *host, haCfg *Config)) {
 	t.Helper()
 	s := &simulation{dice: rand.New(rand.NewPCG(seed, 1)), at: coa1}
 	s.keep = s.dice.IntN(2) == 0
@@ -43,6 +43,9 @@ func simulate(t *testing.T, seed uint64, fragmentSize int) {
 		mnCfg.FragmentSize, haCfg.FragmentSize = fragmentSize, fragmentSize
 		mn.peer.Liveness, ha.peer.Liveness = 10*time.Second, 15*time.Second
 		mn.peer.IKELifetime, ha.peer.IKELifetime = 3*time.Minute, 4*time.Minute
+		for _, f := range change {
+			f(mn, ha, haCfg)
+		}
 	}})
 	s.lose = func(p *packet) bool {
 		return s.dice.IntN(8) == 0 || p.from == s.mn && p.Local.Addr() != s.at || p.from == s.ha && p.Remote.Addr() != s.at

@@ -132,7 +132,8 @@ func parseIdentifier(der []byte) (algorithm, error) {
 	for _, known := range identifiers {
 		if known.oid.Equal(id.Algorithm) {
 			if !none(id.Parameters) {
-				return algorithm{}, fmt.Errorf("parameters of %s: %x, expected NULL or none", known.algorithm, id.Parameters.FullBytes)
+				return algorithm{}, fmt.Errorf("parameters of %s: %x, expected NULL or none", known.algorithm,
+					id.Parameters.FullBytes)
 			}
 			return known.algorithm, nil
 		}
@@ -157,7 +158,8 @@ func parsePSS(der []byte) (algorithm, error) {
 	mgfHash := SHA1
 	if p.MGF.Algorithm != nil {
 		var inner pkix.AlgorithmIdentifier
-		if rest, err := asn1.Unmarshal(p.MGF.Parameters.FullBytes, &inner); err != nil || len(rest) > 0 || !p.MGF.Algorithm.Equal(oidMGF1) {
+		rest, err := asn1.Unmarshal(p.MGF.Parameters.FullBytes, &inner)
+		if err != nil || len(rest) > 0 || !p.MGF.Algorithm.Equal(oidMGF1) {
 			return algorithm{}, errors.New("mask generation function of RSASSA-PSS: unknown, expected MGF1")
 		}
 		if mgfHash, err = digest(inner); err != nil {

@@ -106,9 +106,12 @@ func TestRFC7427_3_RefusedObjects(t *testing.T) {
 			"hash algorithm 2.16.840.1.101.3.4.2.9 of RSASSA-PSS is not known"},
 		{"RSASSA-PSS with two hashes", change(pssSHA256DER, "608648016503040201", "608648016503040202"),
 			"mask generation function of RSASSA-PSS: with SHA-256, expected SHA-384"},
-		{"RSASSA-PSS with another mask", change(pssSHA256DER, "2a864886f70d010108", "2a864886f70d010109"), "expected MGF1"},
-		{"RSASSA-PSS with a negative salt", change(pssSHA256DER, "020120", "0201ff"), "salt length of RSASSA-PSS: -1, expected 0"},
-		{"RSASSA-PSS with another trailer", change(pssSHA256, "a303020101", "a303020102"), "trailer field of RSASSA-PSS: 2, expected 1"},
+		{"RSASSA-PSS with another mask", change(pssSHA256DER, "2a864886f70d010108", "2a864886f70d010109"),
+			"expected MGF1"},
+		{"RSASSA-PSS with a negative salt", change(pssSHA256DER, "020120", "0201ff"),
+			"salt length of RSASSA-PSS: -1, expected 0"},
+		{"RSASSA-PSS with another trailer", change(pssSHA256, "a303020101", "a303020102"),
+			"trailer field of RSASSA-PSS: 2, expected 1"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, _, err := parseSignature([]byte(c.data))

@@ -184,7 +184,7 @@ func TestRFC7296_3_8_OldMethods(t *testing.T) {
 	}
 	own, _ := side(t, "Ed25519")
 	_, err := own.Sign(rand.Reader, octets, nil)
-	failed(t, err, "the peer has not sent SIGNATURE_HASH_ALGORITHMS, without which there are no signatures by a key of kind Ed25519")
+	failed(t, err, "SIGNATURE_HASH_ALGORITHMS, without which there are no signatures by a key of kind Ed25519")
 }
 
 // Method 1 is by SHA-1 unless both know better; others are understood.
@@ -269,17 +269,20 @@ func TestRFC4877_7_3_IdentityOfTheCertificate(t *testing.T) {
 		failed string
 	}{
 		{wire.IDFQDN, "ha.example.org", full, ""},
-		{wire.IDFQDN, "ha.example.com", full, `is not of "ha.example.com": its dNSName is "other.example.org, HA.example.org, *.example.net"`},
+		{wire.IDFQDN, "ha.example.com", full,
+			`is not of "ha.example.com": its dNSName is "other.example.org, HA.example.org, *.example.net"`},
 		{wire.IDFQDN, "a.example.net", full, "dNSName"},
 		{wire.IDFQDN, "*.example.net", full, "dNSName"},
-		{wire.IDFQDN, "ha.example.org", bare, `the certificate of "CN=ha.example.org" is not of "ha.example.org": its dNSName is ""`},
+		{wire.IDFQDN, "ha.example.org", bare,
+			`the certificate of "CN=ha.example.org" is not of "ha.example.org": its dNSName is ""`},
 		{wire.IDFQDN, "mn@example.org", full, "dNSName"},
 		{wire.IDRFC822Addr, "MN@example.org", full, ""},
 		{wire.IDRFC822Addr, "nm@example.org", full, `its rfc822Name is "mn@example.org"`},
 		{wire.IDRFC822Addr, "ha.example.org", full, "rfc822Name"},
 		{wire.IDIPv6Addr, string(ip6), full, ""},
 		{wire.IDIPv4Addr, string(ip4), full, ""},
-		{wire.IDIPv6Addr, string(net.ParseIP("2001:db8::2")), full, `is not of "2001:db8::2": its iPAddress is "2001:db8::1 192.0.2.1"`},
+		{wire.IDIPv6Addr, string(net.ParseIP("2001:db8::2")), full,
+			`is not of "2001:db8::2": its iPAddress is "2001:db8::1 192.0.2.1"`},
 		{wire.IDIPv6Addr, "2001:db8::1", full, "iPAddress"},
 		{wire.IDIPv6Addr, string(ip6), bare, "iPAddress"},
 		{wire.IDDERASN1DN, string(full.RawSubject), full, ""},

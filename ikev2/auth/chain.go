@@ -45,10 +45,11 @@ func checkUsage(c *x509.Certificate) error {
 		return fmt.Errorf("the certificate of %s is not for signatures (keyUsage)", subject(c))
 	}
 	limited := len(c.ExtKeyUsage)+len(c.UnknownExtKeyUsage) > 0
-	forIKE := slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) || slices.ContainsFunc(c.UnknownExtKeyUsage, ipsecIKE.Equal)
+	forIKE := slices.Contains(c.ExtKeyUsage, x509.ExtKeyUsageAny) ||
+		slices.ContainsFunc(c.UnknownExtKeyUsage, ipsecIKE.Equal)
 	if limited && !forIKE {
-		return fmt.Errorf("the certificate of %s is not for IKE (extendedKeyUsage); want ipsecIKE, any, or no such extension",
-			subject(c))
+		return fmt.Errorf("the certificate of %s is not for IKE (extendedKeyUsage); want ipsecIKE, any, or no such "+
+			"extension", subject(c))
 	}
 	return nil
 }
@@ -71,11 +72,13 @@ func explain(leaf *x509.Certificate, others []*x509.Certificate, now time.Time, 
 		case now.After(c.NotAfter):
 			return fmt.Errorf("the certificate of %s has expired on %s", subject(c), c.NotAfter.Format(time.RFC3339))
 		case weak(c.SignatureAlgorithm):
-			return fmt.Errorf("the certificate of %s is signed with %s; want SHA-2 or Ed25519", subject(c), c.SignatureAlgorithm)
+			return fmt.Errorf("the certificate of %s is signed with %s; want SHA-2 or Ed25519", subject(c),
+				c.SignatureAlgorithm)
 		}
 	}
 	if _, unknown := errors.AsType[x509.UnknownAuthorityError](err); unknown {
-		return fmt.Errorf("the certificate of %s is issued by %s, which leads to no authority of ours", subject(leaf), issuer(leaf))
+		return fmt.Errorf("the certificate of %s is issued by %s, which leads to no authority of ours", subject(leaf),
+			issuer(leaf))
 	}
 	return fmt.Errorf("the certificate of %s: %w", subject(leaf), err)
 }

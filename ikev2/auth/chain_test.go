@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -36,7 +37,8 @@ func TestRFC4945_5_1_Certificates(t *testing.T) {
 		{"plain", func(*x509.Certificate) {}, ""},
 		{"for signatures", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageDigitalSignature }, ""},
 		{"for signatures that last", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageContentCommitment }, ""},
-		{"for encryption", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment }, "is not for signatures (keyUsage)"},
+		{"for encryption", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageKeyEncipherment },
+			"is not for signatures (keyUsage)"},
 		{"for IKE", func(c *x509.Certificate) { c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{ipsecIKE} }, ""},
 		{"for all", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageAny} }, ""},
 		{"for the Web", func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} },
@@ -85,11 +87,14 @@ func TestChains(t *testing.T) {
 		{"whole", p.root, []*x509.Certificate{leaf, p.sub.Certificate}, ""},
 		{"with the root", p.root, []*x509.Certificate{leaf, p.sub.Certificate, p.root.Certificate}, ""},
 		{"long, in any order", p.root, []*x509.Certificate{deep, p.sub.Certificate, lower.Certificate}, ""},
-		{"with what does not belong to it", p.root, []*x509.Certificate{leaf, stranger.Certificate, p.sub.Certificate, old}, ""},
+		{"with what does not belong to it", p.root,
+			[]*x509.Certificate{leaf, stranger.Certificate, p.sub.Certificate, old}, ""},
 		{"trusted from the middle on", p.sub, []*x509.Certificate{leaf}, ""},
-		{"without its middle", p.root, []*x509.Certificate{leaf}, `is issued by "CN=sub", which leads to no authority of ours`},
+		{"without its middle", p.root, []*x509.Certificate{leaf},
+			`is issued by "CN=sub", which leads to no authority of ours`},
 		{"of a stranger", p.root, []*x509.Certificate{fake, stranger.Certificate}, "leads to no authority of ours"},
-		{"by another of the same authority", p.sub, []*x509.Certificate{p.root.Issue(t, "ha", p.key, named)}, "leads to no authority of ours"},
+		{"by an authority above", p.sub, []*x509.Certificate{p.root.Issue(t, "ha", p.key, named)},
+			"leads to no authority of ours"},
 		{"expired in the middle", p.root, []*x509.Certificate{fake, old}, `the certificate of "CN=old" has expired`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -157,18 +162,7 @@ func TestRFC8247_SHA1Certificates(t *testing.T) {
 // weaken signs a certificate anew, with SHA-1.
 func weaken(t *testing.T, c *x509.Certificate, key crypto.Signer) *x509.Certificate {
 	t.Helper()
-	oid := func(last byte) string { return "\x2a\x86\x48\x86\xf7\x0d\x01\x01" + string(last) }
-	replace := func(b []byte) []byte {
-		out := slices.Clone(b)
-		for i := range len(out) - 9 {
-			if string(out[i:i+9]) == oid(11) {
-				out[i+8] = 5
-			}
-		}
-		return out
-	}
-	raw := replace(c.Raw)
-	tbs := replace(c.RawTBSCertificate)
+	raw, tbs := withSHA1(c.Raw), withSHA1(c.RawTBSCertificate)
 	signature, err := rsa.SignPKCS1v15(rand.Reader, key.(*rsa.PrivateKey), crypto.SHA1, SHA1.sum(tbs))
 	if err != nil {
 		t.Fatal(err)
@@ -179,6 +173,55 @@ func weaken(t *testing.T, c *x509.Certificate, key crypto.Signer) *x509.Certific
 		t.Fatal(err)
 	}
 	return weak
+}
+
+// withSHA1 has sha1WithRSAEncryption in the place of sha256WithRSAEncryption.
+func withSHA1(der []byte) []byte {
+	return bytes.ReplaceAll(der, unhex("2a864886f70d01010b"), unhex("2a864886f70d010105"))
+}
+
+// A list by SHA-1 tells nothing, and one with an entry that is of another issuer is not understood (RFC 5280 section 5.3.3).
+func TestRefusedRevocationLists(t *testing.T) {
+	key := testpki.Key("RSA")
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, BasicConstraintsValid: true, IsCA: true,
+		KeyUsage: x509.KeyUsageCRLSign, NotBefore: testpki.Begin, NotAfter: testpki.End,
+	}
+	ca := create(t, template, template, key, key)
+	foreign := x509.RevocationListEntry{SerialNumber: big.NewInt(2), RevocationTime: testpki.Begin}
+	foreign.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: []byte{0x30, 0}}}
+	for want, c := range map[string]struct {
+		entries []x509.RevocationListEntry
+		change  func([]byte) []byte
+	}{
+		`the revocation list of "CN=ca" is signed with SHA1-RSA; want SHA-2`:    {nil, withSHA1},
+		`the revocation list of "CN=ca" has the critical extension 2.5.29.29; `: {[]x509.RevocationListEntry{foreign}, bytes.Clone},
+	} {
+		der, err := x509.CreateRevocationList(rand.Reader, &x509.RevocationList{
+			Number: big.NewInt(1), ThisUpdate: testpki.Begin, NextUpdate: testpki.End, RevokedCertificateEntries: c.entries,
+		}, ca, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := x509.ParseRevocationList(c.change(der))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = NewTrust([]*x509.Certificate{ca}, []*x509.RevocationList{list})
+		failed(t, err, want)
+	}
+}
+
+// A key that anybody can compute proves nothing, whatever certificate it has (RFC 8247 section 3.1.1).
+func TestRFC8247_3_1_1_ShortKeys(t *testing.T) {
+	p := newPKI(t)
+	short, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := &Credential{short, []*x509.Certificate{p.root.Issue(t, "ha", short, named)}}
+	failed(t, trust(t, p.root).Check(claim(t, own, offered), now),
+		`the certificate of "CN=ha" has an RSA key of 1024 bits; want at least 2048`)
 }
 
 func TestRFC5280_6_3_RevocationLists(t *testing.T) {
@@ -198,8 +241,10 @@ func TestRFC5280_6_3_RevocationLists(t *testing.T) {
 	}{
 		{"none", nil, ""},
 		{"not on it", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil, other)}, ""},
-		{"on it", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil, other, leaf)}, `the certificate of "CN=ha" is revoked since 1970-01-01`},
-		{"on one of two", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil), p.sub.Revoke(t, at(-2, -1), leaf)}, "is revoked since"},
+		{"on it", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil, other, leaf)},
+			`the certificate of "CN=ha" is revoked since 1970-01-01`},
+		{"on one of two", []*x509.RevocationList{rootList, p.sub.Revoke(t, nil), p.sub.Revoke(t, at(-2, -1), leaf)},
+			"is revoked since"},
 		{"taken off it", []*x509.RevocationList{rootList, p.sub.Revoke(t, func(l *x509.RevocationList) {
 			l.RevokedCertificateEntries[0].ReasonCode = removeFromCRL
 		}, leaf)}, ""},
@@ -207,7 +252,8 @@ func TestRFC5280_6_3_RevocationLists(t *testing.T) {
 			`the certificate of "CN=sub" is revoked since`},
 		{"expired", []*x509.RevocationList{rootList, p.sub.Revoke(t, at(-2*time.Hour, -time.Hour))},
 			`the revocation list of "CN=sub" has expired on 2026-05-01T11:00:00Z`},
-		{"one of two expired", []*x509.RevocationList{rootList, p.sub.Revoke(t, at(-2*time.Hour, -time.Hour)), p.sub.Revoke(t, nil)}, ""},
+		{"one of two expired",
+			[]*x509.RevocationList{rootList, p.sub.Revoke(t, at(-2*time.Hour, -time.Hour)), p.sub.Revoke(t, nil)}, ""},
 		{"not yet valid", []*x509.RevocationList{rootList, p.sub.Revoke(t, at(time.Hour, 2*time.Hour))},
 			`the revocation list of "CN=sub" is valid from 2026-05-01T13:00:00Z on only`},
 		{"of the other authority only", []*x509.RevocationList{rootList},

@@ -40,7 +40,8 @@ func checkIdentity(c *x509.Certificate, id *wire.ID) error {
 			"distinguished name", id.Kind)
 	}
 	if !found {
-		return fmt.Errorf("the certificate of %s is not of %q: its %s is %q", subject(c), name, field, strings.TrimSpace(has))
+		return fmt.Errorf("the certificate of %s is not of %q: its %s is %q", subject(c), name, field,
+			strings.TrimSpace(has))
 	}
 	return nil
 }

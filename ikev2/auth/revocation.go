@@ -16,12 +16,13 @@ func checkList(l *x509.RevocationList) error {
 	}
 	for _, x := range extensions {
 		if x.Critical {
-			return fmt.Errorf("the revocation list of %s has the critical extension %s; want a complete list of the issuer's own",
-				list(l), x.Id)
+			return fmt.Errorf("the revocation list of %s has the critical extension %s; want a complete list of the "+
+				"issuer's own", list(l), x.Id)
 		}
 	}
 	if weak(l.SignatureAlgorithm) {
-		return fmt.Errorf("the revocation list of %s is signed with %s; want SHA-2 or Ed25519", list(l), l.SignatureAlgorithm)
+		return fmt.Errorf("the revocation list of %s is signed with %s; want SHA-2 or Ed25519", list(l),
+			l.SignatureAlgorithm)
 	}
 	return nil
 }
@@ -53,12 +54,14 @@ func (t *Trust) checkRevoked(c, by *x509.Certificate, now time.Time) error {
 		}
 		for _, e := range l.RevokedCertificateEntries {
 			if e.SerialNumber.Cmp(c.SerialNumber) == 0 && e.ReasonCode != removeFromCRL {
-				return fmt.Errorf("the certificate of %s is revoked since %s", subject(c), e.RevocationTime.Format(time.RFC3339))
+				return fmt.Errorf("the certificate of %s is revoked since %s", subject(c),
+					e.RevocationTime.Format(time.RFC3339))
 			}
 		}
 		switch {
 		case now.Before(l.ThisUpdate):
-			err = fmt.Errorf("the revocation list of %s is valid from %s on only", list(l), l.ThisUpdate.Format(time.RFC3339))
+			err = fmt.Errorf("the revocation list of %s is valid from %s on only", list(l),
+				l.ThisUpdate.Format(time.RFC3339))
 		case !l.NextUpdate.IsZero() && now.After(l.NextUpdate):
 			err = fmt.Errorf("the revocation list of %s has expired on %s", list(l), l.NextUpdate.Format(time.RFC3339))
 		default:

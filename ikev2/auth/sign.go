@@ -97,7 +97,8 @@ func choose(key crypto.PublicKey, peer []Hash) (algorithm, error) {
 			return a, nil
 		}
 	}
-	return a, fmt.Errorf("the peer takes no hash algorithm that fits our %s key: %v; want one of %v", keyName(key), peer, fit)
+	return a, fmt.Errorf("the peer takes no hash algorithm that fits our %s key: %v; want one of %v", keyName(key),
+		peer, fit)
 }
 
 // curves are what belongs to an elliptic curve, by its size: the method and hash algorithm of RFC 4754, and the hash
@@ -127,8 +128,8 @@ func (c *Credential) signOld(rand io.Reader, octets []byte) (*wire.Auth, error) 
 		raw, err := flat(der, scalarLen(key))
 		return &wire.Auth{Method: curve.method, Data: raw}, err
 	}
-	return nil, fmt.Errorf("the peer has not sent SIGNATURE_HASH_ALGORITHMS, without which there are no signatures by a key of kind %s",
-		keyName(c.key.Public()))
+	return nil, fmt.Errorf("the peer has not sent SIGNATURE_HASH_ALGORITHMS, without which there are no signatures by "+
+		"a key of kind %s", keyName(c.key.Public()))
 }
 
 // ecdsaSignature is Ecdsa-Sig-Value of RFC 3279 section 2.2.3.

@@ -161,7 +161,7 @@ func parseSignature(data []byte) (a algorithm, signature []byte, err error) {
 // (RFC 7296 section 3.8).
 func checkRSA(key crypto.PublicKey, c Claim) (err error) {
 	if _, ok := key.(*rsa.PublicKey); !ok {
-		return fmt.Errorf("the authentication method is %s, which does not fit the certificate's %s key", c.Auth.Method, keyName(key))
+		return misfit(c, key)
 	}
 	for _, h := range []Hash{SHA1, SHA256, SHA384, SHA512} {
 		if err = (algorithm{family: pkcs1, hash: h}).verify(key, c.Octets, c.Auth.Data); err == nil {
@@ -171,11 +171,16 @@ func checkRSA(key crypto.PublicKey, c Claim) (err error) {
 	return errors.New("the signature (RSASSA-PKCS1-v1_5 with SHA-1 or SHA-2) is wrong")
 }
 
+func misfit(c Claim, key crypto.PublicKey) error {
+	return fmt.Errorf("the authentication method is %s, which does not fit the certificate's %s key", c.Auth.Method,
+		keyName(key))
+}
+
 // checkECDSA verifies a signature of RFC 4754.
 func checkECDSA(key crypto.PublicKey, c Claim) error {
 	public, ok := key.(*ecdsa.PublicKey)
 	if !ok || curves[public.Curve.Params().BitSize].method != c.Auth.Method {
-		return fmt.Errorf("the authentication method is %s, which does not fit the certificate's %s key", c.Auth.Method, keyName(key))
+		return misfit(c, key)
 	}
 	der, err := unflat(c.Auth.Data, scalarLen(public))
 	if err != nil {

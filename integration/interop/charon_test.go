@@ -28,7 +28,7 @@ type charon struct {
 // the end if the IKE_SA is rekeyed just then.
 const charonConf = `
 charon-systemd {
-	load = random nonce sha1 sha2 hmac kdf aes gcm curve25519 gmp openssl kernel-netlink socket-default vici
+	load = random nonce sha1 sha2 hmac kdf aes gcm curve25519 gmp openssl pem kernel-netlink socket-default vici
 	install_routes = no
 	retransmit_timeout = 0.8
 	retransmit_base = 1.5
@@ -55,7 +55,7 @@ charon-systemd {
 	}
 }
 swanctl {
-	load = random
+	load = random openssl pem
 }
 `
 
@@ -99,7 +99,7 @@ func (c *charon) control(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "swanctl", append(args, "--uri", "unix://"+c.socket())...)
-	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
+	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"), "SWANCTL_DIR="+c.dir)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("swanctl %s: %w\n%s", strings.Join(args, " "), err, out)
@@ -134,8 +134,9 @@ func (c *charon) log(t *testing.T) string {
 // charonOptions are what the tests vary.
 type charonOptions struct {
 	suite
-	secret   string
-	liveness string // dpd_delay, "0s" is never
+	secret    string
+	certified bool   // not by the secret
+	liveness  string // dpd_delay, "0s" is never
 }
 
 // Reqids of charon's SAs: it has one for both directions.
@@ -155,11 +156,11 @@ connections {
 		proposals = %[3]s
 		dpd_delay = %[4]s
 		local {
-			auth = psk
+			auth = %[19]s
 			id = %[5]s
 		}
 		remote {
-			auth = psk
+			auth = %[20]s
 			id = %[6]s
 		}
 		children {
@@ -223,9 +224,13 @@ func (c *charon) configure(t *testing.T, o charonOptions) {
 	payload := c.selectors(lab.HoA.String()+"/128", "::/0")
 	others := c.selectors(bindingTS(othersHoA), bindingTS(lab.HomeAgent))
 	othersPayload := c.selectors(othersHoA.String()+"/128", "::/0")
+	own, theirs := "psk", "psk"
+	if o.certified {
+		own, theirs = "pubkey\n\t\t\tcerts = own.pem", "pubkey"
+	}
 	write(t, c.path("swanctl.conf"), fmt.Sprintf(swanctlConf, address, remote, o.ike, cmp.Or(o.liveness, "0s"), id, peer,
 		charonBindingReqid, binding[0], binding[1], o.esp, charonPayloadReqid, payload[0], payload[1],
-		cmp.Or(o.secret, secretText), others[0], others[1], othersPayload[0], othersPayload[1]))
+		cmp.Or(o.secret, secretText), others[0], others[1], othersPayload[0], othersPayload[1], own, theirs))
 	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
 
 	const policy = "xfrm policy add src %s dst %s proto 135 type %d dir %s priority 2 tmpl proto esp mode transport reqid %d\n"

@@ -67,6 +67,7 @@ func pair(t *testing.T, mipsecdOn, charonOn lab.Node) {
 		{"wrong pre-shared key", p.wrongSecret},
 		{"another's home address", p.othersHomeAddress},
 		{"INVALID_KE_PAYLOAD", p.otherGroups},
+		{"certificates", p.certificates},
 		{"fragments", p.fragments},
 		{"cookie", p.cookie}, // the last one: strongSwan goes on asking for cookies
 	} {

@@ -49,8 +49,9 @@ type mipsecd struct {
 // mipsecdOptions are what the tests vary.
 type mipsecdOptions struct {
 	suite
-	secret string
-	more   string // lines of the configuration
+	secret    string
+	certified bool   // not by the secret
+	more      string // lines of the configuration
 }
 
 const mipsecdConf = `
@@ -107,6 +108,9 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	} else {
 		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, list(o.esp)) +
 			fmt.Sprintf(mobileNodesConf, lab.HomeAgent, o.more, identityMN, lab.HoA, othersHoA)
+	}
+	if o.certified {
+		conf = strings.ReplaceAll(conf, "secret-file = \"psk\"\n", "")
 	}
 	write(t, m.path("mipsecd.toml"), conf)
 	write(t, m.path("psk"), cmp.Or(o.secret, secretText))

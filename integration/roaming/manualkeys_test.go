@@ -23,7 +23,7 @@ func TestLabManualKeys(t *testing.T) {
 	uml.Run(t, func(t *testing.T) {
 		for _, kind := range []string{"xfrm", "pfkey"} {
 			t.Run(kind, func(t *testing.T) {
-				s := newScenario(t, migratedBy(t, kind))
+				s := newScenario(t, job{kernel: kind, policies: "external", kmAddress: true}.configure(t))
 				for _, n := range []lab.Node{lab.MN, lab.HA} {
 					must(t, n.IP(strings.Join(append(bindingKeys(), tunnelKeys(lab.HoA)...), "\n")))
 				}
@@ -64,7 +64,7 @@ func roam(t *testing.T, s *scenario) {
 // waits plays the key exchange by hand: leaving home without SAs makes the kernel ask for some; nothing leaves before
 // they are there but what a key exchange sends; then the Binding Update goes out by itself.
 func waits(t *testing.T) {
-	s := newScenario(t, migratedBy(t, "xfrm"))
+	s := newScenario(t, job{kernel: "xfrm", policies: "external", kmAddress: true}.configure(t))
 	s.startPing(t, lab.CN)
 	m := s.depart(t, lab.Foreign1)
 	s.acquired(t, lab.MN, binding)
@@ -117,13 +117,6 @@ func sendPastPolicies(t *testing.T) error {
 		return conn.Send(udp.Datagram{Local: netip.AddrPortFrom(lab.Foreign1.Address, 500), Remote: ikeAtHomeAgent,
 			Data: []byte("bypass")})
 	})
-}
-
-// migratedBy makes the policies the daemon's, moved through one of the kernel's interfaces.
-func migratedBy(t *testing.T, kind string) func(lab.Node, *mobilityd.Config) {
-	return func(n lab.Node, c *mobilityd.Config) {
-		c.Migrator, c.KMAddress = openBackend(t, kind, n), true
-	}
 }
 
 // bindingKeys and tunnelKeys are the commands for the SAs that a key exchange would install, the same on both hosts.

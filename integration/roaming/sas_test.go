@@ -74,6 +74,25 @@ func (s *scenario) reqids(t *testing.T, n lab.Node, k traffic) (toHA, toMN uint3
 	return toHA, toMN, err
 }
 
+// ready waits until hosts have the policies for the binding.
+func (s *scenario) ready(t *testing.T, hosts ...lab.Node) {
+	t.Helper()
+	for _, n := range hosts {
+		eventually(t, func() error {
+			_, _, err := s.reqids(t, n, binding)
+			return err
+		})
+	}
+}
+
+// sas lists a host's SAs.
+func (s *scenario) sas(t *testing.T, n lab.Node) []spd.SA {
+	t.Helper()
+	sas, err := s.kernels[n].SAs()
+	must(t, err)
+	return sas
+}
+
 // pair is what protects some traffic: on both hosts the SAs between an address and the home agent with the reqids of the
 // policies. It is an error when there is another one with these reqids, or one is missing.
 func (s *scenario) pair(t *testing.T, k traffic, with netip.Addr) (pair, error) {
@@ -85,9 +104,7 @@ func (s *scenario) pair(t *testing.T, k traffic, with netip.Addr) (pair, error) 
 		if err != nil {
 			return pair{}, err
 		}
-		sas, err := s.kernels[n].SAs()
-		must(t, err)
-		sas = slices.DeleteFunc(sas, func(sa spd.SA) bool { return sa.Reqid != toHA && sa.Reqid != toMN })
+		sas := slices.DeleteFunc(s.sas(t, n), func(sa spd.SA) bool { return sa.Reqid != toHA && sa.Reqid != toMN })
 		for _, sa := range sas {
 			switch {
 			case sa.Mode != k.mode || sa.Proto != spd.ESP:
@@ -177,6 +194,7 @@ func (s *scenario) ikeSA(t *testing.T, at netip.Addr) (spis string) {
 	local, remote := netip.AddrPortFrom(at, port), netip.AddrPortFrom(lab.HomeAgent, port)
 	eventually(t, func() error {
 		mn, ha := s.agents[lab.MN].status(t).IKESAs, s.agents[lab.HA].status(t).IKESAs
+		ha = slices.DeleteFunc(ha, func(sa agent.IKESA) bool { return sa.Peer != owner.identity })
 		if len(mn) != 1 || len(ha) != 1 {
 			return fmt.Errorf("%d IKE_SAs on the mobile node and %d on the home agent, want one", len(mn), len(ha))
 		}

@@ -33,8 +33,8 @@ type scenario struct {
 	gaps     []gap
 }
 
-// gap is a movement: echo requests between the two, the last known of before it and the first answered after it, may be
-// lost. All others must be answered.
+// gap is a movement or a rekey: echo requests between the two, the last known of before it and the first answered after
+// it, may be lost. All others must be answered.
 type gap struct{ before, after int }
 
 // newScenario builds the lab and starts the mobility daemons, with the mobile node at home.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,8 +18,8 @@ type conn interface {
 	// receive returns the next message, which is good until the next call. It waits until the deadline, or for ever if
 	// that is the zero time; the error is then os.ErrDeadlineExceeded.
 	receive(deadline time.Time) ([]byte, error)
-	// drain throws away what is there to be received.
-	drain() error
+	// drain receives what is there already, without waiting for more. Each message is good until see returns.
+	drain(see func([]byte)) error
 	// crowded reports that the kernel may have had no room for a message since the last receive. Messages that it has
 	// no room for are gone without a trace.
 	crowded() (bool, error)
@@ -82,15 +81,22 @@ func (c *client) dump(t msgType, each func(*message) error) error {
 	return err
 }
 
-// migrate makes a request that has no reply but the report that all sockets get.
+// migrate makes a request that is answered only when it fails: before the send is over there is a message to the sender,
+// or no room for it and the send itself fails. Success is reported to all sockets, in a message that does not say whose
+// request it was; that is not waited for, as another process could have asked for the same.
 func (c *client) migrate(req *message) error {
-	return c.exchange(req, func(b []byte, h header) (bool, error) {
-		if h.typ != req.typ || h.pid != 0 {
-			return false, nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.send(req); err != nil {
+		return err
+	}
+	var failed error
+	err := c.conn.drain(func(b []byte) {
+		if h, _, err := decodeHeader(b); err == nil && c.refuses(h, req) {
+			failed = c.dialect.failure(req.typ, h.errno)
 		}
-		report, err := c.dialect.decode(b)
-		return err == nil && report.reports(req), nil
 	})
+	return errors.Join(err, failed)
 }
 
 // exchange sends a request and shows what is received to see, up to the reply. A message with our numbers and an errno
@@ -98,21 +104,8 @@ func (c *client) migrate(req *message) error {
 func (c *client) exchange(req *message, see func(b []byte, h header) (done bool, err error)) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if req.pid = c.pid; req.seq == 0 {
-		req.seq = nextSequence()
-	}
-	b, err := c.dialect.encode(req)
-	if err != nil {
+	if err := c.send(req); err != nil {
 		return err
-	}
-	// What has piled up since the last request could leave no room for the reply.
-	if err := c.conn.drain(); err != nil {
-		return fmt.Errorf("%s: %w", req.typ, err)
-	}
-	err = c.conn.send(b)
-	clear(b) // there may be keys in it
-	if err != nil {
-		return c.sendError(req.typ, err)
 	}
 	var complaint error
 	for {
@@ -124,10 +117,10 @@ func (c *client) exchange(req *message, see func(b []byte, h header) (done bool,
 		if err != nil {
 			continue // not what anyone could match
 		}
+		if c.refuses(h, req) {
+			return c.dialect.failure(req.typ, h.errno)
+		}
 		if h.errno != 0 {
-			if h.typ == req.typ && h.pid == c.pid && (h.seq == req.seq || h.seq == 0) {
-				return c.dialect.failure(req.typ, h.errno)
-			}
 			continue
 		}
 		done, err := see(b, h)
@@ -136,6 +129,32 @@ func (c *client) exchange(req *message, see func(b []byte, h header) (done bool,
 			return complaint
 		}
 	}
+}
+
+// refuses tells whether a message is the answer to our request that it has failed. That to a dump has no number.
+func (c *client) refuses(h header, req *message) bool {
+	return h.errno != 0 && h.typ == req.typ && h.pid == c.pid && (h.seq == req.seq || h.seq == 0)
+}
+
+// send numbers a request and sends it.
+func (c *client) send(req *message) error {
+	if req.pid = c.pid; req.seq == 0 {
+		req.seq = nextSequence()
+	}
+	b, err := c.dialect.encode(req)
+	if err != nil {
+		return err
+	}
+	// What has piled up since the last request could leave no room for the reply.
+	if err := c.conn.drain(func([]byte) {}); err != nil {
+		return fmt.Errorf("%s: %w", req.typ, err)
+	}
+	err = c.conn.send(b)
+	clear(b) // there may be keys in it
+	if err != nil {
+		return c.sendError(req.typ, err)
+	}
+	return nil
 }
 
 // sendError gives the errno of a send the meaning that it has in a reply.
@@ -166,11 +185,4 @@ func (c *client) policy(index uint32) (spd.Policy, error) {
 		return spd.Policy{}, err
 	}
 	return reply.spdPolicy()
-}
-
-// reports tells whether the message is the report of the migration that req asked for. The report has no ports.
-func (m *message) reports(req *message) bool {
-	return m.policy != nil && m.src != nil && m.dst != nil && m.policy.dir == req.policy.dir &&
-		m.src.prefix == req.src.prefix && m.dst.prefix == req.dst.prefix && m.kmAddress == req.kmAddress &&
-		slices.Equal(m.policy.requests, req.policy.requests)
 }

@@ -41,7 +41,14 @@ func (c *fakeConn) receive(time.Time) ([]byte, error) {
 	return b, nil
 }
 
-func (c *fakeConn) drain() error { c.queue = nil; return nil }
+func (c *fakeConn) drain(see func([]byte)) error {
+	for _, b := range c.queue {
+		see(b)
+	}
+	c.queue = nil
+	return nil
+}
+
 func (c *fakeConn) close() error { return nil }
 
 func (c *fakeConn) crowded() (bool, error) {
@@ -188,38 +195,42 @@ func TestDump(t *testing.T) {
 	}
 }
 
-// The kernel does not reply to a MIGRATE but reports it to all, with no number and no ports.
-func TestMigrateIsOverWithItsReport(t *testing.T) {
+// The kernel answers a MIGRATE only when it fails. What it reports of one that succeeds may be about another process's.
+func TestMigrateIsAnsweredOnlyWhenItFails(t *testing.T) {
 	g := spd.Migrate{PolicyKey: homeTestInit(atHome).PolicyKey, KMAddress: away,
 		Changes: []spd.EndpointChange{{Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 5, Old: atHome, New: away}}}
-	req, err := linux.migrateMessage(g)
-	if err != nil {
-		t.Fatal(err)
-	}
-	others := []func(*message){
-		func(m *message) { m.kmAddress = away2 },
-		func(m *message) { m.policy.dir = 1 },
-		func(m *message) { m.src.prefix = spd.Host(coa) },
-		func(m *message) { m.dst.prefix = spd.Host(coa) },
-		func(m *message) { m.policy.requests[1].endpoints = away2 },
-	}
-	c := &fakeConn{}
-	c.answer = func(b []byte) (reports [][]byte) {
-		report := func(change func(*message)) []byte {
-			return reply(t, b, func(m *message) { m.seq, m.pid, m.src.port = 0, 0, 0; change(m) })
+	report := func(m *message) { m.seq, m.pid, m.src.port = 0, 0, 0 }
+	refusal := func(m *message) { m.errno = 61 /* ENODATA */ }
+	others := func(m *message) { m.pid, m.errno = m.pid+1, 22 }
+	earlier := func(m *message) { m.seq, m.errno = m.seq-1, 22 }
+	for name, test := range map[string]struct {
+		answers []func(*message)
+		want    error
+	}{
+		"nothing":                    {nil, nil},
+		"a report":                   {[]func(*message){report}, nil},
+		"a refusal":                  {[]func(*message){refusal}, spd.ErrNoTemplate},
+		"a report, then a refusal":   {[]func(*message){report, refusal}, spd.ErrNoTemplate},
+		"a refusal, then a report":   {[]func(*message){refusal, report}, spd.ErrNoTemplate},
+		"refusals of other requests": {[]func(*message){others, earlier, report}, nil},
+	} {
+		c := &fakeConn{}
+		c.answer = func(b []byte) (answers [][]byte) {
+			for _, change := range test.answers {
+				answers = append(answers, reply(t, b, change))
+			}
+			return append(answers, []byte("no message"))
 		}
-		for _, change := range others {
-			reports = append(reports, report(change))
+		req, err := linux.migrateMessage(g)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return append(reports, report(func(*message) {}), []byte("not read"))
-	}
-	if err := newClient(&linux, c).migrate(req); err != nil || len(c.queue) != 1 {
-		t.Fatalf("%d left, error %v", len(c.queue), err)
-	}
-	c.answer = func(b []byte) [][]byte {
-		return [][]byte{reply(t, b, func(m *message) { m.errno = 61 /* ENODATA */ })}
-	}
-	if err := newClient(&linux, c).migrate(req); !errors.Is(err, spd.ErrNoTemplate) {
-		t.Fatal(err)
+		if err := newClient(&linux, c).migrate(req); !errors.Is(err, test.want) || len(c.queue) != 0 {
+			t.Errorf("%s: error %v, want %v; %d messages left", name, err, test.want, len(c.queue))
+		}
+		c.sendErr = os.NewSyscallError("write", syscall.ENODATA)
+		if err := newClient(&linux, c).migrate(req); !errors.Is(err, spd.ErrNoTemplate) {
+			t.Errorf("no room for the refusal: error %v", err)
+		}
 	}
 }

@@ -100,7 +100,7 @@ func testMigrateOfLinux(t *testing.T) {
 	sa := newSA(0x1001, atHome)
 	sa.Mode, sa.Reqid = spd.Tunnel, 5
 	must(t, b.Install(sa))
-	must(t, spy.drain())
+	must(t, spy.drain(func([]byte) {}))
 
 	g := spd.Migrate{PolicyKey: homeTestInit(atHome).PolicyKey, KMAddress: away,
 		Changes: []spd.EndpointChange{{Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 5, Old: atHome, New: away}}}
@@ -151,6 +151,30 @@ func testMigrateOfLinux(t *testing.T) {
 		if err := b.Migrate(bad); !errors.Is(err, want) {
 			t.Errorf("got %v, want %v", err, want)
 		}
+	}
+}
+
+// preceded is a conn on whose requests somebody else's are just ahead.
+type preceded struct {
+	conn
+	by func()
+}
+
+func (p preceded) send(b []byte) error {
+	p.by()
+	return p.conn.send(b)
+}
+
+// testPrecededMigrateOfLinux has another process, as it were, ask for the same a moment earlier. The report of that is not
+// the answer to the later request, which fails.
+func testPrecededMigrateOfLinux(t *testing.T) {
+	b, other := mustOpen(t), mustOpen(t)
+	must(t, b.AddPolicy(homeTestInit(atHome)))
+	g := spd.Migrate{PolicyKey: homeTestInit(atHome).PolicyKey,
+		Changes: []spd.EndpointChange{{Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 5, Old: atHome, New: away}}}
+	b.requests.conn = preceded{b.requests.conn, func() { must(t, other.Migrate(g)) }}
+	if err := b.Migrate(g); !errors.Is(err, spd.ErrNoTemplate) {
+		t.Errorf("got %v, want %v", err, spd.ErrNoTemplate)
 	}
 }
 

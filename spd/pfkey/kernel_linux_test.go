@@ -36,6 +36,7 @@ func TestLinux(t *testing.T) {
 			{"Acquire by a Binding Update", testAcquireOfLinux},
 			{"Larval SAs expire", testLarvalOfLinux},
 			{"MIGRATE and its report", testMigrateOfLinux},
+			{"MIGRATE just after another process", testPrecededMigrateOfLinux},
 			{"Policies of sockets and sub-policies", testHiddenPoliciesOfLinux},
 			{"Overrun", testOverrunOfLinux},
 			{"Dump beyond the receive buffer", testLongDumpOfLinux},

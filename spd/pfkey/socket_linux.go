@@ -60,14 +60,17 @@ func (s *socket) receive(deadline time.Time) ([]byte, error) {
 	return s.buf[:n], s.orClosed(err)
 }
 
-func (s *socket) drain() error {
+func (s *socket) drain(see func([]byte)) error {
 	if err := s.file.SetReadDeadline(time.Time{}); err != nil {
 		return s.orClosed(err)
 	}
 	var failed error
 	err := s.raw.Read(func(fd uintptr) bool {
 		for failed == nil || failed == unix.EINTR {
-			_, failed = unix.Read(int(fd), s.buf)
+			var n int
+			if n, failed = unix.Read(int(fd), s.buf); failed == nil {
+				see(s.buf[:n])
+			}
 		}
 		return true
 	})

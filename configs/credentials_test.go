@@ -1,0 +1,150 @@
+package configs
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mipsecd/ikev2/auth"
+	"mipsecd/ikev2/wire"
+	"mipsecd/internal/testpki"
+)
+
+// library has the files of these tests: a home agent's certificate and key, and its authority's certificate and list.
+func library(t *testing.T) map[string][]byte {
+	t.Helper()
+	root, sub := testpki.NewAuthority(t, "root"), testpki.NewAuthority(t, "sub")
+	key := testpki.Key("P-256")
+	cert := root.Issue(t, "ha", key, func(c *x509.Certificate) { c.DNSNames = []string{"ha.example.org"} })
+	return map[string][]byte{
+		"ha.pem": testpki.CertificatesPEM(cert), "ha.key": testpki.KeyPEM(key), "other.key": testpki.KeyPEM(testpki.Key("P-256")),
+		"root.pem": testpki.CertificatesPEM(root.Certificate), "sub.pem": testpki.CertificatesPEM(sub.Certificate),
+		"root.crl": root.Revoke(t, nil).Raw, "mn1.psk": []byte(testSecret),
+	}
+}
+
+const topCertificates = "certificate-file = \"ha.pem\"\nprivate-key-file = \"ha.key\"\nca-file = \"root.pem\"\n"
+
+// certifiedHomeAgent has these lines at the top from line 4 on, and these in the table of mn1.
+func certifiedHomeAgent(top, peer string) string {
+	return strings.Replace(homeAgent(top, peer), "secret-file = \"mn1.psk\"\n", "", 1)
+}
+
+func TestCertificates(t *testing.T) {
+	files := library(t)
+	read := map[string]int{}
+	reader := func(path string, content Content) ([]byte, error) {
+		read[fmt.Sprintf("%s: %s", path, content)]++
+		return files[path], nil
+	}
+	text := certifiedHomeAgent(topCertificates, "") + `
+[[mobile-node]]
+identity = "mn2@example.org"
+home-address = "2001:db8:1::101"
+
+[[mobile-node]]
+identity = "mn3@example.org"
+home-address = "2001:db8:1::102"
+ca-file = ["root.pem", "sub.pem"]
+crl-file = "root.crl"
+
+[[mobile-node]]
+identity = "mn4@example.org"
+home-address = "2001:db8:1::103"
+secret-file = "mn1.psk"
+`
+	c, err := Parse("x.toml", []byte(text), reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, two, three, four := c.Peers[0], c.Peers[1], c.Peers[2], c.Peers[3]
+	if one.PSK != nil || one.Credential == nil || one.Trust == nil || two.Trust != one.Trust || two.Credential != one.Credential {
+		t.Errorf("certificates of the top: %+v, %+v", one, two)
+	}
+	if three.Credential != one.Credential || three.Trust == one.Trust || len(auth.Request(three.Trust).Data) != 2*20 {
+		t.Errorf("certificates of its own: %+v", three)
+	}
+	if four.Credential != nil || four.Trust != nil || !four.PSK.Equal([]byte(testSecret)) {
+		t.Errorf("a secret: %+v", four)
+	}
+	for file, n := range read {
+		if want := map[string]int{"root.pem: certificates": 2}[file]; n != max(want, 1) {
+			t.Errorf("%s is read %d times", file, n)
+		}
+	}
+	if read["ha.key: the private key"] != 1 || read["root.crl: revocation lists"] != 1 {
+		t.Errorf("read: %v", read)
+	}
+	strict := three.Trust.Check(auth.Claim{
+		ID:           &wire.ID{Kind: wire.IDFQDN, Data: []byte("ha.example.org")},
+		Certificates: []*wire.Cert{one.Credential.Certificates()[0].(*wire.Cert)}, Auth: &wire.Auth{},
+	}, testpki.End.Add(time.Hour))
+	if strict == nil || !strings.Contains(strict.Error(), "has expired") {
+		t.Errorf("the trust does not judge: %v", strict)
+	}
+}
+
+func TestCertificateErrors(t *testing.T) {
+	files := library(t)
+	read := func(path string, content Content) ([]byte, error) {
+		if b, ok := files[path]; ok {
+			return b, nil
+		}
+		return nil, errors.New(path + " is not there; want a file with " + string(content))
+	}
+	replaced := func(old, with string) string { return strings.Replace(topCertificates, old, with, 1) }
+	for _, c := range []struct{ name, text, want string }{
+		{"both", homeAgent("", `ca-file = "root.pem"`),
+			"x.toml:9: mobile-node.ca-file: this is for certificates; want either it or secret-file"},
+		{"a list beside a secret", homeAgent("", `crl-file = "root.crl"`),
+			"x.toml:9: mobile-node.crl-file: this is for certificates; want either it or secret-file"},
+		{"neither", certifiedHomeAgent("", ""),
+			"x.toml:5: mobile-node.secret-file: is missing; want the path of a file, or ca-file for certificates"},
+		{"no key", certifiedHomeAgent(replaced("private-key-file = \"ha.key\"\n", ""), ""),
+			"x.toml:1: private-key-file: is missing; want the path of a file, as there is a ca-file"},
+		{"no certificate", certifiedHomeAgent(replaced("certificate-file = \"ha.pem\"\n", ""), ""),
+			"x.toml:1: certificate-file: is missing; want the path of a file, as there is a ca-file"},
+		{"another's key", certifiedHomeAgent(replaced("ha.key", "other.key"), ""),
+			`x.toml:4: certificate-file: the private key is not that of the certificate of "CN=ha"`},
+		{"another's certificate", strings.Replace(certifiedHomeAgent(topCertificates, ""), "ha.example.org", "hb.example.org", 1),
+			`x.toml:4: certificate-file: the certificate of "CN=ha" is not of "hb.example.org": its dNSName is "ha.example.org"`},
+		{"a key that is none", certifiedHomeAgent(replaced("ha.key", "ha.pem"), ""),
+			`x.toml:5: private-key-file: ha.pem: "CERTIFICATE" in it; want a private key that is not encrypted`},
+		{"a file that is not there", certifiedHomeAgent(replaced("ha.key", "hb.key"), ""),
+			`x.toml:5: private-key-file: hb.key is not there; want a file with the private key`},
+		{"an authority that is none", certifiedHomeAgent(replaced("root.pem", "ha.pem"), ""),
+			`x.toml:6: ca-file: the certificate of "CN=ha" is not an authority's (basicConstraints)`},
+		{"a list that is none", certifiedHomeAgent(topCertificates, `crl-file = "root.pem"`),
+			`x.toml:11: mobile-node.crl-file: root.pem: "CERTIFICATE" in it; want "X509 CRL" only`},
+		{"an identity that no certificate proves",
+			strings.Replace(certifiedHomeAgent(topCertificates, ""), "mn1@example.org", "keyid:mn1", 1),
+			"x.toml:9: mobile-node.identity: got keyid:mn1, which no certificate proves; want another, or secret-file"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := Parse("x.toml", []byte(c.text), read)
+			if err == nil || !slices.Contains(strings.Split(err.Error(), "\n"), c.want) {
+				t.Errorf("got\n%v\nwant\n%s", err, c.want)
+			}
+		})
+	}
+}
+
+// A private key is for nobody else's eyes; certificates are for all.
+func TestPrivateKeyFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key")
+	write(t, path, "key", 0o640)
+	if _, err := readFile(path, PrivateKey); err == nil ||
+		err.Error() != path+" is open to group or others (mode 0640); run chmod 600 on it" {
+		t.Errorf("got %v", err)
+	}
+	for _, content := range []Content{Certificates, RevocationLists} {
+		if b, err := readFile(path, content); err != nil || string(b) != "key" {
+			t.Errorf("%s: %q, %v", content, b, err)
+		}
+	}
+}
