@@ -294,9 +294,10 @@ func TestRFC7296_2_15_AnotherMethodThanWanted(t *testing.T) {
 	}
 }
 
-// A peer whose configuration has neither key nor certificates proves nothing.
+// A peer with neither key nor certificates, which no PeerList takes, proves nothing.
 func TestNoPreSharedKey(t *testing.T) {
-	w, mn, ha := newWorld(t, options{change: func(mn, ha *host, _, _ *Config) { mn.peer.PSK, ha.peer.PSK = nil, nil }})
+	w, mn, ha := newWorld(t, options{})
+	mn.peer.PSK, ha.peer.PSK = nil, nil
 	mn.key(binding)
 	ha.hasDropped("it does not have the pre-shared key")
 	w.pass(time.Minute)

@@ -7,7 +7,9 @@ import (
 	"testing"
 	"time"
 
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/wire"
+	"mipsecd/internal/secret"
 	"mipsecd/spd"
 )
 
@@ -96,19 +98,25 @@ func TestIdentityOfAStranger(t *testing.T) {
 }
 
 func TestPeerList(t *testing.T) {
-	a := &Peer{Name: "a", RemoteID: mustID("a@example.org")}
-	b := &Peer{Name: "b", RemoteID: mustID("b@example.org")}
+	key := secret.Bytes("a key")
+	a := &Peer{Name: "a", RemoteID: mustID("a@example.org"), PSK: key}
+	b := &Peer{Name: "b", RemoteID: mustID("b@example.org"), PSK: key}
 	l, err := NewPeerList(a, b)
 	if err != nil || l.ByName("a") != a || l.ByIdentity(b.RemoteID) != b || l.ByName("c") != nil ||
 		l.ByIdentity(Identity{}) != nil {
 		t.Errorf("%+v, %v", l, err)
 	}
-	if _, err := NewPeerList(a, &Peer{Name: "a"}); err == nil || !strings.Contains(err.Error(), `called "a"`) {
+	if _, err := NewPeerList(a, &Peer{Name: "a", PSK: key}); err == nil || !strings.Contains(err.Error(), `called "a"`) {
 		t.Errorf("two with one name: %v", err)
 	}
-	_, err = NewPeerList(a, &Peer{Name: "c", RemoteID: a.RemoteID})
+	_, err = NewPeerList(a, &Peer{Name: "c", RemoteID: a.RemoteID, PSK: key})
 	if err == nil || !strings.Contains(err.Error(), "one identity") {
 		t.Errorf("two with one identity: %v", err)
+	}
+	for _, bare := range []*Peer{{Name: "c"}, {Name: "c", PSK: key, Trust: new(auth.Trust)}, {Name: "c", Credential: new(auth.Credential)}} {
+		if _, err := NewPeerList(bare); err == nil || !strings.Contains(err.Error(), "neither") {
+			t.Errorf("one without keys: %v", err)
+		}
 	}
 }
 

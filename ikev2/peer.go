@@ -103,10 +103,13 @@ type PeerList struct {
 	ids   map[Identity]*Peer
 }
 
-// NewPeerList refuses two peers with one name or one identity.
+// NewPeerList refuses two peers with one name or one identity, and a peer that cannot be authenticated.
 func NewPeerList(peers ...*Peer) (*PeerList, error) {
 	l := &PeerList{names: make(map[string]*Peer, len(peers)), ids: make(map[Identity]*Peer, len(peers))}
 	for _, p := range peers {
+		if (p.Credential == nil) != (p.Trust == nil) || p.Trust == nil && len(p.PSK) == 0 {
+			return nil, fmt.Errorf("peer %q has neither a pre-shared key nor both a certificate and authorities", p.Name)
+		}
 		if other := l.names[p.Name]; other != nil {
 			return nil, fmt.Errorf("two peers are called %q", p.Name)
 		}
