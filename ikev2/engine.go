@@ -273,7 +273,7 @@ func (e *Engine) allocSPI(d spd.Demand, then func(larva spd.SAID, err error)) {
 		then(espID(d.Local, spi), done.Err)
 	}
 	e.emit(AllocSPI{ID: id, Larva: spd.LarvalSA{
-		Endpoints: spd.Endpoints{Src: d.Remote, Dst: d.Local}, Proto: spd.ESP, Mode: d.Mode, Reqid: d.ReqidIn,
+		Endpoints: spd.Endpoints{Src: d.Remote, Dst: d.Local}, Proto: spd.ESP, Mode: d.Mode,
 	}})
 }
 

@@ -39,12 +39,12 @@ type Backend interface {
 	Close() error
 }
 
-// LarvalSA is what a kernel wants to know to reserve an SPI.
+// LarvalSA is what a kernel wants to know to reserve an SPI. It has no reqid, so that it is no policy's: Linux would move
+// it with a policy's other SAs and refuse the whole Migrate, as it has no keys yet.
 type LarvalSA struct {
 	Endpoints Endpoints
 	Proto     uint8
 	Mode      Mode
-	Reqid     uint32
 }
 
 // What a Backend refuses, to be found with errors.Is. Other errors carry the kernel's errno.

@@ -45,7 +45,7 @@ func TestLifetimeInOctets(t *testing.T) {
 
 func TestLarvalSAExpires(t *testing.T) {
 	h := newHost(t, Options{})
-	spi, err := h.AllocSPI(spd.LarvalSA{Endpoints: binding, Proto: spd.ESP, Mode: spd.Transport, Reqid: 1})
+	spi, err := h.AllocSPI(spd.LarvalSA{Endpoints: binding, Proto: spd.ESP, Mode: spd.Transport})
 	if err != nil {
 		t.Fatal(err)
 	}

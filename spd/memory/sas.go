@@ -83,7 +83,7 @@ func (b *Backend) AllocSPI(l spd.LarvalSA) (uint32, error) {
 		for id.SPI < 256 || k.sas.byID[id] != nil { // those are reserved: RFC 4303 section 2.1
 			id.SPI = k.random.Uint32()
 		}
-		k.add(&sa{larval: true, SA: spd.SA{SPI: id.SPI, Proto: l.Proto, Mode: l.Mode, Endpoints: l.Endpoints, Reqid: l.Reqid,
+		k.add(&sa{larval: true, SA: spd.SA{SPI: id.SPI, Proto: l.Proto, Mode: l.Mode, Endpoints: l.Endpoints,
 			Dir: spd.In, Lifetime: spd.Lifetime{Hard: larvalLifetime}}})
 		return nil
 	})

@@ -70,7 +70,7 @@ func larvalMessage(l spd.LarvalSA) (*message, error) {
 		header: header{typ: sadbGetSPI, satype: satype},
 		src:    hostAddress(l.Endpoints.Src), dst: hostAddress(l.Endpoints.Dst),
 		spiRange: &spiRange{lowestSPI, highestSPI},
-		sa2:      &sa2Ext{mode: uint8(l.Mode), reqid: l.Reqid},
+		sa2:      &sa2Ext{mode: uint8(l.Mode)},
 	}, nil
 }
 

@@ -135,13 +135,13 @@ var fixtures = []fixture{{
 		0010 03000500 00200000 02000000 c0000201 00000000 00000000   # SRC: /32; AF_INET 2
 		0028 03000600 00200000 02000000 c6336407 00000000 00000000   # DST
 		0040 02001000 00010000 ffffffff 00000000                     # SPIRANGE: 0x100 to the highest
-		0050 02001300 02000000 00000000 11000000                     # X_SA2: tunnel, reqid 17`,
+		0050 02001300 02000000 00000000 00000000                     # X_SA2: tunnel, no reqid`,
 	message: message{
 		header:   header{typ: sadbGetSPI, satype: satypeESP, seq: 0x80000002, pid: 12345},
 		src:      hostAddress(ip4),
 		dst:      hostAddress(peer4),
 		spiRange: &spiRange{0x100, 0xffffffff},
-		sa2:      &sa2Ext{mode: 2, reqid: 17},
+		sa2:      &sa2Ext{mode: 2},
 	},
 }, {
 	name:    "ADD of Linux: AES-CBC, HMAC-SHA1",

@@ -73,7 +73,7 @@ func testLarvalOfLinux(t *testing.T) {
 	uml.Sh(t, "echo 1 > /proc/sys/net/core/xfrm_acq_expires")
 	defer uml.Sh(t, "echo 30 > /proc/sys/net/core/xfrm_acq_expires")
 	b := mustOpen(t)
-	l := spd.LarvalSA{Endpoints: atHome.Reverse(), Proto: spd.ESP, Mode: spd.Transport, Reqid: 2}
+	l := spd.LarvalSA{Endpoints: atHome.Reverse(), Proto: spd.ESP, Mode: spd.Transport}
 	spi, err := b.AllocSPI(l)
 	must(t, err)
 	id := spd.SAID{Dst: hoa, Proto: spd.ESP, SPI: spi}

@@ -55,6 +55,14 @@ func (s suite) testMigrate(t *testing.T) {
 		wantError(t, b.Remove(old), spd.ErrNotFound)
 		succeed(t, b.Remove(sa.ID()))
 	})
+	s.run(t, "moves beside an SPI that is reserved", func(t *testing.T, b spd.Backend) {
+		in := protect(spd.In, spd.MH(anywhere, spd.Host(hoa), 3), tunnel(away1.Reverse(), reqid))
+		succeed(t, b.AddPolicy(in))
+		_, err := b.AllocSPI(spd.LarvalSA{Endpoints: away1.Reverse(), Proto: spd.ESP, Mode: spd.Tunnel})
+		succeed(t, err)
+		succeed(t, b.Migrate(spd.Migrate{PolicyKey: in.PolicyKey,
+			Changes: []spd.EndpointChange{change(away1.Reverse(), away2.Reverse())}}))
+	})
 	s.run(t, "moves a template that has no SA yet", func(t *testing.T, b spd.Backend) {
 		succeed(t, b.AddPolicy(tunnelPolicy(away1, reqid)))
 		succeed(t, b.Migrate(move(away1, away2)))

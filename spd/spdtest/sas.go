@@ -10,7 +10,7 @@ import (
 )
 
 func (s suite) testSAs(t *testing.T) {
-	larval := spd.LarvalSA{Endpoints: atHome.Reverse(), Proto: spd.ESP, Mode: spd.Transport, Reqid: 2}
+	larval := spd.LarvalSA{Endpoints: atHome.Reverse(), Proto: spd.ESP, Mode: spd.Transport}
 	larvalID := func(spi uint32) spd.SAID { return spd.SAID{Dst: hoa, Proto: spd.ESP, SPI: spi} }
 
 	s.run(t, "AllocSPI reserves distinct SPIs", func(t *testing.T, b spd.Backend) {

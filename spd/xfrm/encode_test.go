@@ -85,10 +85,10 @@ func TestEncodeGoldenOctets(t *testing.T) {
 			"2400 1700 02000000", zeros(16), "40000000", zeros(8),
 			"6000 1200", name("rfc4106(gcm(aes))"), "a0000000 80000000", strings.Repeat("03", 20)}},
 		{"larval SA", func() ([]byte, error) {
-			return encodeAllocSPI(spd.LarvalSA{Endpoints: atHome, Proto: spd.ESP, Mode: spd.Transport, Reqid: 2})
+			return encodeAllocSPI(spd.LarvalSA{Endpoints: atHome, Proto: spd.ESP, Mode: spd.Transport})
 		}, []string{
 			hexSelectNone, hexAgent, "00000000 32 000000", hexHoA, hexUnbounded, hexNow, zeros(12),
-			"00000000 02000000 0a00 00 00 00 00000000000000", "00010000 ffffffff"}},
+			"00000000 00000000 0a00 00 00 00 00000000000000", "00010000 ffffffff"}},
 		{"SAID", func() ([]byte, error) { return encodeSAID(spd.SAID{Dst: agent, Proto: spd.ESP, SPI: 0x1001}) }, []string{
 			hexAgent, "00001001 0a00 32 00"}},
 		{"MIGRATE", func() ([]byte, error) { return encodeMigrate(move) }, []string{

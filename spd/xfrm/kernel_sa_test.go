@@ -159,7 +159,7 @@ func testManySAs(t *testing.T) {
 // alloc reserves an SPI and makes the SA for it.
 func alloc(t *testing.T, b *Backend) spd.SA {
 	t.Helper()
-	spi, err := b.AllocSPI(spd.LarvalSA{Endpoints: atHome.Reverse(), Proto: spd.ESP, Mode: spd.Transport, Reqid: 2})
+	spi, err := b.AllocSPI(spd.LarvalSA{Endpoints: atHome.Reverse(), Proto: spd.ESP, Mode: spd.Transport})
 	succeed(t, err)
 	wantShown(t, "ip xfrm state", fmt.Sprintf("spi 0x%08x", spi))
 	sa := newSA(spi, spd.Transport, atHome.Reverse(), 2)

@@ -62,7 +62,7 @@ func encodeSA(sa spd.SA) ([]byte, error) {
 
 // encodeAllocSPI is the body of ALLOCSPI: a struct xfrm_userspi_info.
 func encodeAllocSPI(l spd.LarvalSA) ([]byte, error) {
-	b, err := appendSAInfo(nil, spd.SA{Proto: l.Proto, Mode: l.Mode, Endpoints: l.Endpoints, Reqid: l.Reqid})
+	b, err := appendSAInfo(nil, spd.SA{Proto: l.Proto, Mode: l.Mode, Endpoints: l.Endpoints})
 	if err != nil {
 		return nil, err
 	}
