@@ -122,7 +122,8 @@ type Install struct {
 // Remove wants an SA out of the kernel.
 type Remove struct{ ID spd.SAID }
 
-// Verify asks whether an SA is in the kernel. If it is not, the command spd.Lost is to follow.
+// Verify asks whether an SA is in the kernel. If it is not, the command spd.Expired is to follow, so that the pair be
+// replaced.
 type Verify struct {
 	Peer string
 	ID   spd.SAID

@@ -69,6 +69,8 @@ func (e *Engine) deleteChild(c *childSA, reason string) {
 			if c.ike == nil {
 				return nil
 			}
+			// What is sent goes by another pair from now on; what the peer has sent may still come.
+			e.emit(Remove{c.outID()})
 			return []wire.Payload{&wire.Delete{Protocol: wire.ProtocolESP, SPIs: []uint32{c.in}}}
 		},
 		done: func(_ []wire.Payload, err error) {

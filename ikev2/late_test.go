@@ -55,10 +55,16 @@ func TestInstalledBeforeTheReportOfItsMovement(t *testing.T) {
 	w.pass(reportDelay)
 	w.run()
 	w.script(`
-		MN --> INFORMATIONAL request 3 [ D ]
-		HA --> INFORMATIONAL response 3 [ D ]
+		MN --> CREATE_CHILD_SA request 3 [ N(REKEY_SA) SA Ni TSi TSr ]
+		HA --> CREATE_CHILD_SA response 3 [ SA Nr TSi TSr ]
+		MN --> INFORMATIONAL request 4 [ D ]
+		HA --> INFORMATIONAL response 4 [ D ]
 	`)
-	w.settled(1)
+	for _, s := range mn.sas {
+		if s.Mode == spd.Tunnel && s.Endpoints.Src != coa2 && s.Endpoints.Dst != coa2 {
+			t.Errorf("%s is on the old address", s)
+		}
+	}
 }
 
 // A pair that has been there for long is where its policies are.

@@ -213,7 +213,7 @@ func (h *host) step(in Input) {
 				h.w.check(h.remove(f.ID))
 			case Verify:
 				if _, there := h.sas[f.ID]; !there {
-					inputs = append(inputs, Command{spd.Lost{Peer: f.Peer, ID: f.ID}})
+					inputs = append(inputs, Command{spd.Expired{Peer: f.Peer, ID: f.ID}})
 				}
 			case AllocSPI:
 				inputs = h.job(inputs, func() Input { return JobDone{ID: f.ID, Value: h.alloc(f.Larva)} })

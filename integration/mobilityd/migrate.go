@@ -3,8 +3,10 @@
 package mobilityd
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"mipsecd/spd"
 )
@@ -44,9 +46,23 @@ func (c Config) migrate(at side, g guard, old, careOf netip.Addr) error {
 			change.Old, change.New = oldUp.Reverse(), up.Reverse()
 		}
 		m := spd.Migrate{PolicyKey: p.PolicyKey, Changes: []spd.EndpointChange{change}, KMAddress: exchange}
-		if err := c.Migrator.Migrate(m); err != nil {
+		if err := c.persist(m); err != nil {
 			return fmt.Errorf("MIGRATE %s to %s: %w", p.PolicyKey, change.New, err)
 		}
 	}
 	return nil
+}
+
+// persistence is how long a policy that cannot be moved is tried again.
+const persistence = 2 * time.Second
+
+// persist sends a MIGRATE, again when Linux (6.1) refuses to move a policy because it is calling for an SA under it: the
+// SA will be there in a moment.
+func (c Config) persist(m spd.Migrate) error {
+	for limit := time.Now().Add(persistence); ; time.Sleep(10 * time.Millisecond) {
+		err := c.Migrator.Migrate(m)
+		if !errors.Is(err, spd.ErrNoTemplate) || time.Now().After(limit) {
+			return err
+		}
+	}
 }

@@ -99,7 +99,7 @@ func (s *shard) verify(v ikev2.Verify) {
 		return
 	}
 	if !slices.ContainsFunc(sas, func(sa spd.SA) bool { return sa.ID() == v.ID }) {
-		s.inbox.put(ikev2.Command{Command: spd.Lost{Peer: v.Peer, ID: v.ID}})
+		s.inbox.put(ikev2.Command{Command: spd.Expired{Peer: v.Peer, ID: v.ID}})
 	}
 }
 
