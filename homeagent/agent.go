@@ -84,7 +84,7 @@ func (a *Agent) acquire(e spd.Acquire) {
 		return
 	}
 	d.Peer = p.Peer
-	a.tell(spd.Key{Demand: a.homes.AtPlace(p, d), Path: a.homes.Path(p)})
+	a.tell(spd.Key{Demand: d, Path: a.homes.Path(p)})
 }
 
 // migrated follows a MIGRATE: the kernel has moved a policy and its SAs; the key exchange follows them.

@@ -32,10 +32,11 @@ func TestUMIPWithKMAddress(t *testing.T) {
 	// RFC 4877 section 7.3: the home agent begins when a correspondent node is the one to start return routability.
 	hot := d.Tunnels(CoA1)[1]
 	acquire := spd.Acquire{Seq: 1, Selector: hot.Selector, Template: hot.Templates[0], Endpoints: hot.Templates[0].Endpoints}
-	old := d.Tunnels(HoA)[1].Templates[0] // of a packet that was faster than the MIGRATE
+	// Of a packet that was faster than the MIGRATE, which Linux refuses until it has the SAs that it calls for.
+	old := d.Tunnels(HoA)[1].Templates[0]
 	s.kernel("key 1 home-test with mn (tunnel, HA - CoA1) [* mh 0x0300] [HoA mh 0x0100] reqids 6 5 over HA - CoA1", acquire)
 	acquire.Template, acquire.Endpoints = old, old.Endpoints
-	s.kernel("key 1 home-test with mn (tunnel, HA - CoA1) [* mh 0x0300] [HoA mh 0x0100] reqids 6 5 over HA - CoA1", acquire)
+	s.kernel("key 1 home-test with mn (tunnel, HA - HoA) [* mh 0x0300] [HoA mh 0x0100] reqids 6 5 over HA - CoA1", acquire)
 
 	// Movement, the kernel's state first.
 	s.kernel(`

@@ -145,10 +145,11 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 }
 
 // takeAlong readdresses the tunnels that are wanted or being made from one path to another, without waiting for the
-// report that their policies have moved: SAs made at the old addresses meanwhile would stay there.
+// report that their policies have moved: SAs made at the old addresses meanwhile would stay there. Those that the kernel
+// calls for stay: until it has them, its own state that waits for them keeps the policy from moving.
 func (a *association) takeAlong(from, to spd.Path) {
 	for _, d := range a.pending() {
-		if d.Mode == spd.Tunnel && d.Local == from.Local && d.Remote == from.Remote {
+		if d.Mode == spd.Tunnel && d.Acquire == 0 && d.Local == from.Local && d.Remote == from.Remote {
 			d.Local, d.Remote = to.Local, to.Remote
 		}
 	}

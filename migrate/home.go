@@ -109,7 +109,7 @@ func (h *Homes) path(p *Place, careOf netip.Addr) spd.Path {
 	return spd.Path{Local: careOf, Remote: p.HomeAgent}
 }
 
-// AtPlace gives a demand for a tunnel the end where the mobile node is by now: of its policies one is moved after the
+// AtPlace gives a peer's demand for a tunnel the end where the mobile node is by now: of its policies one is moved after the
 // other, and the report about this one may be still to come.
 func (h *Homes) AtPlace(p *Place, d spd.Demand) spd.Demand {
 	switch {

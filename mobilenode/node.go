@@ -85,7 +85,7 @@ func (n *Node) acquire(a spd.Acquire) {
 	}
 	n.readPacket(p, a.Packet)
 	d.Peer = p.Peer
-	n.tell(spd.Key{Demand: n.homes.AtPlace(p, d), Path: n.path(p)})
+	n.tell(spd.Key{Demand: d, Path: n.path(p)})
 }
 
 // readPacket learns the CoA from the Binding Update for which the kernel called, where it shows it.

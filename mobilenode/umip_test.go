@@ -22,8 +22,8 @@ func TestUMIPWithKMAddress(t *testing.T) {
 		report moved ha: to CoA1
 		relocate ha to CoA1 - HA, keep, renew`, d.MovesStatic(CoA1)...)
 	s.kernel("", d.Binds(CoA1))
-	// A packet may be faster than the MIGRATE of its policy: the SAs are for where that will be.
-	s.kernel("key 1 payload with ha (tunnel, CoA1 - HA) [HoA any] [* any] reqids 7 8 over CoA1 - HA",
+	// A packet may be faster than the MIGRATE of its policy, which Linux refuses until it has the SAs that it calls for.
+	s.kernel("key 1 payload with ha (tunnel, HoA - HA) [HoA any] [* any] reqids 7 8 over CoA1 - HA",
 		acquire(d, HoA, migrate.ProtectPayload, nil))
 	s.kernel(`
 		move SAs of ha: esp tunnel 5 from HoA -> HA to CoA1 -> HA

@@ -141,11 +141,14 @@ func (s *scenario) keyed(t *testing.T, k traffic, with netip.Addr, old pair) (no
 	return now
 }
 
-// kept checks that a pair is the same as before, at once.
+// kept waits until there is one pair at an address, and checks that it is the same as before.
 func (s *scenario) kept(t *testing.T, k traffic, with netip.Addr, before pair) {
 	t.Helper()
-	now, err := s.pair(t, k, with)
-	must(t, err)
+	var now pair
+	eventually(t, func() (err error) {
+		now, err = s.pair(t, k, with)
+		return err
+	})
 	if now != before {
 		t.Errorf("the SAs for %s were %s, are %s", k.protects, before, now)
 	}
@@ -213,11 +216,16 @@ func (s *scenario) ikeSA(t *testing.T, at netip.Addr) (spis string) {
 	return spis
 }
 
-// noTunnels is an error as long as a host has policies that protect by a tunnel.
-func (s *scenario) noTunnels(t *testing.T, n lab.Node) error {
+// noTunnels is an error as long as a host has policies that protect by a tunnel or, with bypassed, has none in their
+// place that lets payload pass in clear.
+func (s *scenario) noTunnels(t *testing.T, n lab.Node, bypassed bool) error {
 	t.Helper()
 	policies, err := s.kernels[n].Policies()
 	must(t, err)
+	passes := func(p spd.Policy) bool { return p.Action == spd.Bypass && p.Selector == payload.toHA }
+	if bypassed && !slices.ContainsFunc(policies, passes) {
+		return fmt.Errorf("%s has at home no policy that bypasses %s", n, payload.toHA)
+	}
 	for _, p := range policies {
 		if slices.ContainsFunc(p.Templates, func(t spd.Template) bool { return t.Mode == spd.Tunnel }) {
 			return fmt.Errorf("%s has at home the tunnel policy %s (RFC 4877 section 4.2)", n, p)

@@ -11,6 +11,7 @@ import (
 
 	"mipsecd/integration/lab"
 	"mipsecd/integration/mobilityd"
+	"mipsecd/internal/uml"
 	"mipsecd/mobility"
 	"mipsecd/spd"
 	"mipsecd/spd/pfkey"
@@ -41,6 +42,7 @@ type gap struct{ before, after int }
 func newScenario(t *testing.T, configure func(lab.Node, *mobilityd.Config)) *scenario {
 	t.Helper()
 	lab.Build(t)
+	loadAlgorithms(t)
 	s := &scenario{
 		ctx: t.Context(), at: lab.Home,
 		captures: map[lab.Link]*lab.Capture{
@@ -221,6 +223,15 @@ func (s *scenario) exchanged(t *testing.T, link lab.Link) {
 			t.Errorf("IKE between %s and %s (RFC 4877 section 4.4)", p.Src, p.Dst)
 		}
 	}
+}
+
+// loadAlgorithms loads all algorithms that there are and then stops the kernel from loading modules: each time that somebody
+// opens PF_KEY it would call modprobe for all that there are not, seconds in all.
+func loadAlgorithms(t *testing.T) {
+	t.Helper()
+	uml.Sh(t, "modprobe -a ah4 esp4 des_generic xcbc sha512_generic drbg ansi_cprng")
+	openBackend(t, "pfkey", lab.Router)
+	uml.Sh(t, "echo > /proc/sys/kernel/modprobe")
 }
 
 // openBackend opens a host's IPsec, until the test ends.
