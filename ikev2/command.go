@@ -151,6 +151,9 @@ func (e *Engine) supersede(peer string, by *ikeSA, began uint64) {
 	}
 	for _, sa := range slices.Clone(a.sas) {
 		if sa != by && sa.established && sa.since < began {
+			if by != nil {
+				e.reclaim(a, sa) // what the kernel calls for is asked of the peer again
+			}
 			e.lose(sa, errSuperseded)
 		}
 	}

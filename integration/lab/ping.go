@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// Ping is a ping process on one of the hosts, fifty times a second.
+// Ping is a ping process on one of the hosts, ten times a second.
 type Ping struct {
 	cmd *exec.Cmd
 
@@ -29,7 +29,7 @@ type Ping struct {
 // StartPing starts to ping an address from a host, until the test ends.
 func StartPing(t testing.TB, from Node, to netip.Addr) *Ping {
 	t.Helper()
-	p := &Ping{cmd: exec.Command("ping", "-n", "-O", "-i", "0.02", to.String()), answered: map[int]bool{}}
+	p := &Ping{cmd: exec.Command("ping", "-n", "-O", "-i", "0.1", to.String()), answered: map[int]bool{}}
 	p.changed = sync.NewCond(&p.mu)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

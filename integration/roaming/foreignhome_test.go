@@ -36,16 +36,21 @@ func (j job) steal(t *testing.T) {
 	ike := s.ikeSA(t, lab.Foreign1.Address)
 	before := s.sas(t, lab.HA)
 
-	// The thief sends a Binding Update from the correspondent's host, with the home address on it.
+	// The thief sends Binding Updates from the correspondent's host, with the home address on it. It may call for SAs, and
+	// fail, before its mipsecd knows the host's other addresses; then it calls again.
 	must(t, lab.CN.IP(fmt.Sprintf("addr add %s/128 dev lo nodad", owner.home)))
-	j.policies = "mipsecd"
+	uml.Sh(t, "ip netns exec %s sysctl -q net.core.xfrm_acq_expires=1", lab.CN)
+	j.policies, j.hasty = "mipsecd", true
 	theft := startMobileNode(t, j, lab.CN, thief, owner.home)
 	s.ready(t, lab.CN)
-	must(t, sendMH(listenMH(t, lab.CN, owner.home), mobility.BindingUpdate{HomeReg: true, Ack: true}, lab.HomeAgent))
+	conn := listenMH(t, lab.CN, owner.home)
 
 	const refusal = "TS_UNACCEPTABLE"
 	ha := s.agents[lab.HA]
-	eventually(t, func() error { return ha.told(0, refusal, " "+thief.identity+" ", owner.home.String(), owner.identity) })
+	eventually(t, func() error {
+		must(t, sendMH(conn, mobility.BindingUpdate{HomeReg: true, Ack: true}, lab.HomeAgent))
+		return ha.told(0, refusal, " "+thief.identity+" ", owner.home.String(), owner.identity)
+	})
 	eventually(t, func() error { return theft.told(0, "no Child SA", refusal) })
 	for _, p := range []*process{ha, theft} {
 		for _, sa := range p.status(t).IKESAs {

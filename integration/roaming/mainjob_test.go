@@ -17,6 +17,7 @@ type job struct {
 	kBit      bool
 	kmAddress bool     // the mobility daemon's MIGRATE has it
 	asks      lab.Node // which mipsecd makes sure every second that the other is alive; none if empty
+	hasty     bool     // mipsecd gives a key exchange up soon
 }
 
 func (j job) String() string {
@@ -141,11 +142,13 @@ func (j job) testHome(t *testing.T, s *scenario) pair {
 
 // moveKeeping moves on: no message of the key exchange, no new SA (RFC 6275 sections 10.3.1 and 11.7.3).
 func (j job) moveKeeping(t *testing.T, s *scenario, ike string, k keys) {
-	j.checkK(t, s.move(t, lab.Foreign2).KeyMobility)
+	m := s.depart(t, lab.Foreign2)
+	j.checkK(t, s.acknowledged(t, m).KeyMobility)
 	s.registered(t, lab.Foreign2, 1)
 	s.kept(t, binding, lab.HoA, k.binding)
 	s.kept(t, homeTest, lab.Foreign2.Address, k.homeTest)
 	s.kept(t, payload, lab.Foreign2.Address, k.payload)
+	s.arrive(t, m)
 	if now := s.ikeSA(t, lab.Foreign2.Address); now != ike {
 		t.Errorf("the IKE_SA was %s, is %s", ike, now)
 	}
@@ -214,10 +217,12 @@ func (j job) moveAnew(t *testing.T, s *scenario, ike string, k keys) (fresh stri
 // returnHome comes back: tunnels are out of use, the transport SAs and, with the K bit, the IKE_SA serve on (RFC 4877
 // section 4.2).
 func (j job) returnHome(t *testing.T, s *scenario, ike string, k keys) {
-	j.checkK(t, s.move(t, lab.Home).KeyMobility)
+	m := s.depart(t, lab.Home)
+	j.checkK(t, s.acknowledged(t, m).KeyMobility)
 	for _, n := range []lab.Node{lab.MN, lab.HA} {
 		eventually(t, func() error { return s.noTunnels(t, n, j.policies == "mipsecd") })
 	}
+	s.arrive(t, m)
 	if j.kBit {
 		s.kept(t, binding, lab.HoA, k.binding)
 	}

@@ -71,8 +71,12 @@ func (j job) settings(n lab.Node) string {
 	if j.asks == n {
 		liveness = "1s"
 	}
-	return fmt.Sprintf("kernel = %q\npolicies = %q\nk-bit = %t\nliveness = %q\nlog-level = \"debug\"\n"+
+	config := fmt.Sprintf("kernel = %q\npolicies = %q\nk-bit = %t\nliveness = %q\nlog-level = \"debug\"\n"+
 		"protect = [\"binding\", \"home-test\", \"payload\"]\n", j.kernel, j.policies, j.kBit, liveness)
+	if j.hasty {
+		config += "timing.retransmit = \"100ms\"\ntiming.tries = 2\n"
+	}
+	return config
 }
 
 // process is a running mipsecd.

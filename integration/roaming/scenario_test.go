@@ -229,7 +229,7 @@ func (s *scenario) exchanged(t *testing.T, link lab.Link) {
 // opens PF_KEY it would call modprobe for all that there are not, seconds in all.
 func loadAlgorithms(t *testing.T) {
 	t.Helper()
-	uml.Sh(t, "modprobe -a ah4 esp4 des_generic xcbc sha512_generic drbg ansi_cprng")
+	uml.Sh(t, "modprobe -a ah4 esp4 des_generic xcbc sha512_generic ghash_generic drbg ansi_cprng")
 	openBackend(t, "pfkey", lab.Router)
 	uml.Sh(t, "echo > /proc/sys/kernel/modprobe")
 }

@@ -20,7 +20,7 @@ mkdir -p /dev/pts /dev/shm && mount -t devpts devpts /dev/pts && mount -t tmpfs 
 # Where modprobe looks, also when the kernel calls it for an algorithm or an IPsec protocol.
 mkdir -p /lib/modules && ln -sfn "$modules" "/lib/modules/${modules##*/}"
 modprobe -a ipv6 esp6 ah6 mip6 xfrm_user af_key ip6_tunnel xfrm6_tunnel tunnel6 authenc echainiv seqiv cbc ctr gcm \
-	sha256 hmac veth dummy || fail "a module is missing"
+	ghash-generic drbg sha512_generic sha256 hmac veth dummy || fail "a module is missing"
 ip link set lo up || fail "no iproute2 (apt-get install iproute2)"
 dmesg --clear
 
