@@ -45,6 +45,10 @@ var (
 	Foreign2 = Link{"foreign2", netip.MustParseAddr("2001:db8:3::100"), netip.MustParseAddr("2001:db8:3::1")}
 )
 
+// acquireExpires is how many seconds the kernel waits for an SA before it calls for it again. Meanwhile it does not move
+// the policy (MIGRATE). By default it waits for 30.
+const acquireExpires = "3"
+
 // homeRouterMAC is the home agent's link-layer address on the home link.
 const homeRouterMAC = "02:00:00:00:00:01"
 
@@ -60,6 +64,7 @@ func Build(t testing.TB) {
 		uml.Sh(t, "ip netns add %s", n)
 		n.sysctl(t, "ipv6/conf/all/accept_dad", "0")
 		n.sysctl(t, "ipv6/conf/default/accept_dad", "0")
+		n.sysctl(t, "core/xfrm_acq_expires", acquireExpires)
 	}
 	for _, n := range []Node{Router, HA} {
 		n.sysctl(t, "ipv6/conf/all/forwarding", "1")

@@ -54,10 +54,10 @@ func (c Config) migrate(at side, g guard, old, careOf netip.Addr) error {
 }
 
 // persistence is how long a policy that cannot be moved is tried again.
-const persistence = 2 * time.Second
+const persistence = 10 * time.Second
 
-// persist sends a MIGRATE, again when Linux (6.1) refuses to move a policy because it is calling for an SA under it: the
-// SA will be there in a moment.
+// persist sends a MIGRATE, again as long as Linux (6.1) refuses to move a policy because it is calling for an SA under it:
+// until the SA is there, or the call has expired (net.core.xfrm_acq_expires).
 func (c Config) persist(m spd.Migrate) error {
 	for limit := time.Now().Add(persistence); ; time.Sleep(10 * time.Millisecond) {
 		err := c.Migrator.Migrate(m)

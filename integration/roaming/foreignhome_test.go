@@ -39,7 +39,6 @@ func (j job) steal(t *testing.T) {
 	// The thief sends Binding Updates from the correspondent's host, with the home address on it. It may call for SAs, and
 	// fail, before its mipsecd knows the host's other addresses; then it calls again.
 	must(t, lab.CN.IP(fmt.Sprintf("addr add %s/128 dev lo nodad", owner.home)))
-	uml.Sh(t, "ip netns exec %s sysctl -q net.core.xfrm_acq_expires=1", lab.CN)
 	j.policies, j.hasty = "mipsecd", true
 	theft := startMobileNode(t, j, lab.CN, thief, owner.home)
 	s.ready(t, lab.CN)
