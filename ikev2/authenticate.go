@@ -13,8 +13,6 @@ import (
 // authentication is one of the ways in which two peers prove to each other who they are (RFC 7296 section 2.15). What is
 // slow of it is a job.
 type authentication interface {
-	// announce is what an initiator says of it in IKE_SA_INIT.
-	announce() []wire.Payload
 	// prove goes on with what proves that this side is id.
 	prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error))
 	// check goes on without an error if the payloads of IKE_AUTH, which have an AUTH, prove that the peer is id.
@@ -57,8 +55,6 @@ func (p preShared) mac(sa *ikeSA, id *wire.ID) secret.Bytes {
 	return prf.Sum(prf.Sum(p.key, []byte(keyPad)), sa.signed(id))
 }
 
-func (p preShared) announce() []wire.Payload { return nil }
-
 func (p preShared) prove(_ *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
 	then(proof{auth: &wire.Auth{Method: wire.AuthSharedKey, Data: p.mac(sa, id)}}, nil)
 }
@@ -81,8 +77,6 @@ type certified struct {
 	trust *auth.Trust
 }
 
-func (c *certified) announce() []wire.Payload { return []wire.Payload{auth.HashNotify()} }
-
 func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
 	octets, hashes, rnd := sa.signed(id), sa.hs.hashes, e.cfg.Rand
 	compute(e, sa, func() (*wire.Auth, error) { return c.own.Sign(rnd, octets, hashes) }, func(a *wire.Auth, err error) {
@@ -102,9 +96,19 @@ func (c *certified) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, 
 	compute(e, sa, func() (any, error) { return nil, c.trust.Check(claim, now) }, func(_ any, err error) { then(err) })
 }
 
-// demandCertificates is what a responder says in IKE_SA_INIT to an initiator that may prove itself by certificates. It
-// notes the hash algorithms for signatures if both sides name theirs.
-func (e *Engine) demandCertificates(sa *ikeSA, request []wire.Payload) []wire.Payload {
+// signatureHashes names in IKE_SA_INIT the hash algorithms for signatures (RFC 7427 section 4): an initiator if it is to
+// prove itself by a certificate, a responder if the initiator does and may be such a one. There it asks for the certificate,
+// too.
+type signatureHashes struct{ silent }
+
+func (signatureHashes) offerInit(_ *Engine, sa *ikeSA) []wire.Payload {
+	if sa.peer.Trust == nil {
+		return nil
+	}
+	return []wire.Payload{auth.HashNotify()}
+}
+
+func (signatureHashes) answerInit(e *Engine, sa *ikeSA, request []wire.Payload) []wire.Payload {
 	if e.cfg.CertRequest == nil {
 		return nil
 	}
@@ -113,4 +117,8 @@ func (e *Engine) demandCertificates(sa *ikeSA, request []wire.Payload) []wire.Pa
 		return []wire.Payload{e.cfg.CertRequest}
 	}
 	return []wire.Payload{auth.HashNotify(), e.cfg.CertRequest}
+}
+
+func (signatureHashes) initAnswered(_ *Engine, sa *ikeSA, response []wire.Payload) {
+	sa.hs.hashes = auth.HashesOf(response)
 }

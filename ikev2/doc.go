@@ -12,4 +12,5 @@
 //	INFORMATIONAL           inform.go
 //	a movement              move.go
 //	a message in fragments  fragment.go
+//	what other RFCs add     extension.go, and a file for each
 package ikev2

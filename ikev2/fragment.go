@@ -26,18 +26,27 @@ const (
 	maxFragments = 64
 )
 
-// offerFragments is what IKE_SA_INIT says about fragments: that we can put them together, if we can and, in an answer, the
-// peer can, too (RFC 7383 section 2.3).
-func offerFragments(willing bool) []wire.Payload {
-	if !willing {
+// fragmentation says in IKE_SA_INIT that we can put fragments together, if we can and, in an answer, the peer can, too
+// (RFC 7383 section 2.3).
+type fragmentation struct{ silent }
+
+func (fragmentation) offerInit(e *Engine, _ *ikeSA) []wire.Payload {
+	if e.cfg.FragmentSize < 0 {
 		return nil
 	}
 	return []wire.Payload{&wire.Notify{Kind: wire.NotifyIKEv2FragmentationSupported}}
 }
 
-// fragments reports whether the sender of an IKE_SA_INIT message and we both can put fragments together.
-func (e *Engine) fragments(theirs []wire.Payload) bool {
-	return e.cfg.FragmentSize > 0 && wire.FindNotify(theirs, wire.NotifyIKEv2FragmentationSupported) != nil
+func (f fragmentation) answerInit(e *Engine, sa *ikeSA, request []wire.Payload) []wire.Payload {
+	f.initAnswered(e, sa, request)
+	if !sa.fragments {
+		return nil
+	}
+	return f.offerInit(e, sa)
+}
+
+func (fragmentation) initAnswered(e *Engine, sa *ikeSA, theirs []wire.Payload) {
+	sa.fragments = e.cfg.FragmentSize > 0 && wire.FindNotify(theirs, wire.NotifyIKEv2FragmentationSupported) != nil
 }
 
 // fragmented builds the fragments of a message: its header, and the content of its Encrypted payload in parts.

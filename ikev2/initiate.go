@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 
-	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
@@ -56,8 +55,7 @@ func (e *Engine) sendInit(sa *ikeSA) {
 	}
 	ps = append(ps, offerIKE(sa.peer.IKE, nil),
 		&wire.KE{Group: uint16(hs.group), Data: hs.key.Public()}, &wire.Nonce{Data: hs.ni})
-	ps = append(ps, offerFragments(e.cfg.FragmentSize > 0)...)
-	ps = append(ps, sa.peer.authentication().announce()...)
+	ps = append(ps, extensions.offerInit(e, sa)...)
 	h := sa.header(wire.ExchangeIKESAInit, 0, false)
 	hs.request = e.clear(Datagram{Local: sa.local, Remote: sa.remote}, h, ps)
 	e.stop(sa.retransmit)
@@ -141,8 +139,7 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 			e.scheduleRetransmit(sa, sa.outstanding)
 			return
 		}
-		sa.fragments = e.fragments(m.Payloads)
-		hs.hashes = auth.HashesOf(m.Payloads)
+		extensions.initAnswered(e, sa, m.Payloads)
 		sa.outstanding = nil
 		sa.nextSend = 1
 		e.authenticate(sa)
@@ -182,6 +179,7 @@ func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
 	}
 	ps = append(ps, p.request...)
 	ps = append(ps, sa.peer.RemoteID.payload(false), p.auth)
+	ps = append(ps, extensions.offerAuth(e, sa)...)
 	ps = append(ps, n.payloads()...)
 	e.ask(sa, &request{
 		exchange: wire.ExchangeIKEAuth,
@@ -210,6 +208,7 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
 	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
+	extensions.authAnswered(e, sa, ps)
 	e.establish(sa)
 	e.up(sa, first, 0)
 	if err := errorIn(ps); err != nil {

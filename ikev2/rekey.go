@@ -69,7 +69,7 @@ func (e *Engine) offerSuccessor(sa *ikeSA, rk *ikeRekey) {
 
 // successor is the IKE_SA that may replace sa.
 func (e *Engine) successor(sa *ikeSA, initiator bool) *ikeSA {
-	next := &ikeSA{own: e.newSPI(), initiator: initiator, peer: sa.peer, fragments: sa.fragments, replaces: sa}
+	next := &ikeSA{own: e.newSPI(), initiator: initiator, peer: sa.peer, agreed: sa.agreed, replaces: sa}
 	e.sas[next.own] = next
 	return next
 }

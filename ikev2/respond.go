@@ -88,7 +88,6 @@ func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suit
 		own: e.newSPI(), other: m.SPIi, local: d.Local, remote: d.Remote, suite: c.suite, begun: key,
 		hs: &handshake{began: e.nextID(), ni: ni, nr: e.random(nonceLen), group: c.suite.Group, request: d.Data},
 	}
-	sa.fragments = e.fragments(m.Payloads)
 	e.sas[sa.own] = sa
 	e.begun[key] = sa
 	e.halfOpen++
@@ -107,8 +106,7 @@ func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suit
 		ps := []wire.Payload{
 			acceptIKE(c, nil), &wire.KE{Group: uint16(c.suite.Group), Data: x.public}, &wire.Nonce{Data: sa.hs.nr},
 		}
-		ps = append(ps, offerFragments(sa.fragments)...)
-		ps = append(ps, e.demandCertificates(sa, m.Payloads)...)
+		ps = append(ps, extensions.answerInit(e, sa, m.Payloads)...)
 		sa.hs.response = e.clear(d, sa.header(wire.ExchangeIKESAInit, 0, true), ps)
 		sa.nextReceive = 1
 		e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.hs.response}})
@@ -156,6 +154,7 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
 	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
+	answer = append(answer, extensions.answerAuth(e, sa, ps)...)
 
 	e.offeredChild(sa, in, ps, withoutGroups(sa.peer.ESP), func(ch *acceptance, err error) {
 		e.establish(sa)

@@ -24,7 +24,7 @@ type ikeSA struct {
 	begun initKey    // in a responder of IKE_SA_INIT
 	hs    *handshake // until established
 
-	fragments   bool // both sides take them
+	agreed
 	established bool
 	since       uint64 // when it was established, in the order of Engine.nextID
 	closing     bool   // a Delete for it is on its way, it has been replaced, or it failed
@@ -43,6 +43,11 @@ type ikeSA struct {
 	renewal  *timer // when the IKE_SA is to be rekeyed
 	liveness *timer
 	giveUp   *timer // of a responder's half-open IKE_SA, or of one that waits for the peer's Delete
+}
+
+// agreed is what the two sides have found out about each other by extensions. An IKE_SA that replaces another takes it over.
+type agreed struct {
+	fragments bool // both sides take them
 }
 
 // handshake is what IKE_SA_INIT and IKE_AUTH need, and nothing later.
