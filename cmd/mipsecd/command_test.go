@@ -89,4 +89,37 @@ func TestDemoWritesItsTrace(t *testing.T) {
 	if info, err := os.Stat(path); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
 		t.Errorf("trace: %v, %v", info, err)
 	}
+	out, err = mipsecd("trace", path)
+	if lines := strings.Split(out, "\n"); err != nil || len(lines) < 5 ||
+		!strings.Contains(lines[0], " [2001:db8:f1::100]:500 > [2001:db8:1::1]:500  ") ||
+		!strings.Contains(lines[0], "IKE_SA_INIT request 0 [ SA KE Ni ") ||
+		!strings.Contains(lines[2], "IKE_AUTH request 1 [ IDi ") || strings.Contains(out, "unreadable") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+// What precedes the place where a trace was cut off is shown.
+func TestTraceThatWasCutOff(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "demo.pcapng")
+	if _, err := mipsecd("demo", "--trace", path); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, whole[:len(whole)-3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := mipsecd("trace", path)
+	if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(out, "IKE_SA_INIT request 0") {
+		t.Errorf("%v:\n%s", err, out)
+	}
+}
+
+func TestTraceOfAnotherKind(t *testing.T) {
+	path := write(t, "role = \"mobile-node\"\n# this is no trace")
+	if _, err := mipsecd("trace", path); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("%v, want an error that names %s", err, path)
+	}
 }

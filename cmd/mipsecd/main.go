@@ -10,6 +10,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/configs"
 )
 
 func main() {
@@ -33,8 +36,13 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), demoCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), traceCommand(), demoCommand())
 	return root
+}
+
+// controlFlag adds --control SOCKET.
+func controlFlag(c *cobra.Command, client *agent.Client) {
+	c.Flags().StringVar(&client.Socket, "control", configs.DefaultControlSocket, "control `socket` of the agent")
 }
 
 // configFlag adds -c FILE.

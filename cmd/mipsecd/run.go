@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"os"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,22 +54,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	opt.Engine.Rand = rand.Reader
-	watchers := []func(time.Time, any){agent.Log(log)}
-	if cfg.TraceFile != "" {
-		trace, file, err := openTrace(cfg.TraceFile)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		opt.Engine.Trace = true
-		watchers = append(watchers, trace.Watch)
-	}
-	opt.Watch = func(now time.Time, what any) {
-		for _, w := range watchers {
-			w(now, what)
-		}
-	}
-
+	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
 	if opt.Conn, err = udp.Listen(ikev2.Port, udp.Options{}); err != nil {
 		return err
@@ -83,6 +67,11 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	opt.Addresses = usable(ctx, watcher, cfg.Interfaces)
 
 	a := agent.New(opt)
+	if cfg.TraceFile != "" {
+		if err := a.StartTrace(cfg.TraceFile); err != nil {
+			return err
+		}
+	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	go func() {
@@ -121,16 +110,6 @@ func onlySupported(kernel spd.Backend, peers []*ikev2.Peer) error {
 		}
 	}
 	return nil
-}
-
-// openTrace begins a trace that only its owner may read: it holds identities and traffic selectors in clear.
-func openTrace(path string) (*agent.Trace, *os.File, error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := agent.NewTrace(f)
-	return t, f, err
 }
 
 // usable delivers the addresses that IKE can be spoken from.

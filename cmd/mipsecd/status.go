@@ -7,11 +7,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"mipsecd/cmd/mipsecd/agent"
-	"mipsecd/configs"
 )
 
 func statusCommand() *cobra.Command {
-	var socket string
+	var client agent.Client
 	var asJSON bool
 	c := &cobra.Command{
 		Use:     "status",
@@ -19,7 +18,7 @@ func statusCommand() *cobra.Command {
 		Example: "  mipsecd status\n  mipsecd status --json | jq .bindings",
 		Args:    cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			s, err := agent.AskStatus(c.Context(), socket)
+			s, err := client.Status(c.Context())
 			if err != nil {
 				return err
 			}
@@ -32,7 +31,7 @@ func statusCommand() *cobra.Command {
 			return out.Encode(s)
 		},
 	}
-	c.Flags().StringVar(&socket, "control", configs.DefaultControlSocket, "control `socket` of the agent")
+	controlFlag(c, &client)
 	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

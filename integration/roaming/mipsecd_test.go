@@ -160,7 +160,7 @@ func (p *process) status(t *testing.T) agent.Status {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	s, err := agent.AskStatus(ctx, p.control)
+	s, err := agent.Client{Socket: p.control}.Status(ctx)
 	must(t, err)
 	return s
 }

@@ -59,6 +59,7 @@ type Agent struct {
 	jobs    chan func()
 	peers   map[string][]uint64 // the IKE_SAs with each peer, the newest last
 	done    chan struct{}
+	tracing traceFile
 }
 
 // New makes an agent; Run runs it.
@@ -105,6 +106,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.opt.Conn.Close()
 	all.Wait()
+	a.failed("writing the trace", a.tracing.set(nil, nil))
 	if err := context.Cause(running); !errors.Is(err, context.Canceled) {
 		return err
 	}
@@ -150,7 +152,11 @@ func (a *Agent) receive(stop context.CancelCauseFunc) {
 	}
 }
 
-func (a *Agent) watch(what any) { a.opt.Watch(time.Now(), what) }
+func (a *Agent) watch(what any) {
+	now := time.Now()
+	a.tracing.watch(now, what)
+	a.opt.Watch(now, what)
+}
 
 func (a *Agent) failed(what string, err error) {
 	if err != nil {

@@ -20,6 +20,26 @@ func (a *Agent) Control(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("control socket: %w", err)
 	}
+	server := &http.Server{Handler: a.requests(), ReadTimeout: 10 * time.Second, MaxHeaderBytes: 4096}
+	stop := context.AfterFunc(ctx, func() { server.Close() })
+	defer stop()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("control socket: %w", err)
+	}
+	return nil
+}
+
+// maxRequest bounds the body of a request in octets.
+const maxRequest = 64 << 10
+
+// traceRequest is the body of a request for a trace.
+type traceRequest struct {
+	File string `json:"file"` // an absolute path
+}
+
+// requests are what can be asked of a running agent. Each answers with JSON, or with a status that is not 200 and a text
+// that says why.
+func (a *Agent) requests() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
 		s, err := a.Status()
@@ -27,16 +47,39 @@ func (a *Agent) Control(ctx context.Context, path string) error {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 			return
 		}
-		w.Header().Set("Content-Type", "application/json")
-		_ = json.NewEncoder(w).Encode(s) // the client went away
+		answer(w, s)
 	})
-	server := &http.Server{Handler: mux, ReadTimeout: 10 * time.Second, MaxHeaderBytes: 4096}
-	stop := context.AfterFunc(ctx, func() { server.Close() })
-	defer stop()
-	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("control socket: %w", err)
-	}
-	return nil
+	mux.HandleFunc("PUT /trace", func(w http.ResponseWriter, r *http.Request) {
+		var t traceRequest
+		body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
+		body.DisallowUnknownFields()
+		err := body.Decode(&t)
+		if err == nil && !filepath.IsAbs(t.File) {
+			err = fmt.Errorf(`"file": %q, want an absolute path`, t.File)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if err := a.StartTrace(t.File); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		answer(w, t)
+	})
+	mux.HandleFunc("DELETE /trace", func(w http.ResponseWriter, _ *http.Request) {
+		if err := a.StopTrace(); err != nil {
+			http.Error(w, err.Error(), http.StatusConflict)
+			return
+		}
+		answer(w, struct{}{})
+	})
+	return mux
+}
+
+func answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(v) // the client went away
 }
 
 func listenUnix(path string) (net.Listener, error) {
@@ -55,28 +98,4 @@ func listenUnix(path string) (net.Listener, error) {
 		return nil, err
 	}
 	return l, os.Chmod(path, 0o600)
-}
-
-// AskStatus asks the agent behind a control socket.
-func AskStatus(ctx context.Context, path string) (Status, error) {
-	var s Status
-	client := http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", path)
-		},
-	}}
-	defer client.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://mipsecd/status", nil)
-	if err != nil {
-		return s, err
-	}
-	answer, err := client.Do(req)
-	if err != nil {
-		return s, fmt.Errorf("no mipsecd answers on %s: %w", path, err)
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		return s, fmt.Errorf("mipsecd answers %s", answer.Status)
-	}
-	return s, json.NewDecoder(answer.Body).Decode(&s)
 }

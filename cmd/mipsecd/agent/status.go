@@ -14,6 +14,8 @@ import (
 type Status struct {
 	Bindings []Binding `json:"bindings"`
 	IKESAs   []IKESA   `json:"ike_sas"`
+	// Trace is the file that the messages are written to, empty if they are not.
+	Trace string `json:"trace"`
 }
 
 // Binding is one home address and where it is.
@@ -56,7 +58,7 @@ type ChildSA struct {
 
 // Status asks role and engines how things are. It fails when the agent is not running.
 func (a *Agent) Status() (Status, error) {
-	s := Status{Bindings: []Binding{}, IKESAs: []IKESA{}}
+	s := Status{Bindings: []Binding{}, IKESAs: []IKESA{}, Trace: a.tracing.name()}
 	answered := make(chan struct{})
 	select {
 	case a.calls <- func() {

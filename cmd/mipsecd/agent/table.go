@@ -32,6 +32,9 @@ func (s Status) Table() string {
 		}
 		w.Flush()
 	}
+	if s.Trace != "" {
+		fmt.Fprintf(&out, "Trace to %s\n", s.Trace)
+	}
 	return out.String()
 }
 
