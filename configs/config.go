@@ -47,8 +47,10 @@ type Config struct {
 	// Peers are the home agents of a mobile node, or the mobile nodes of a home agent, in the order of the file.
 	Peers []*ikev2.Peer
 	// IKE are the proposals of all peers, for one that has not said yet who it is.
-	IKE    []suite.Proposal
-	Timing ikev2.Timing
+	IKE []suite.Proposal
+	// Childless: a peer may set an IKE_SA up without a Child SA (RFC 6023).
+	Childless bool
+	Timing    ikev2.Timing
 	// Interfaces are those whose addresses may be care-of addresses; empty allows all.
 	Interfaces []string
 	// ControlSocket is the path of the socket on which the running agent is asked and told.

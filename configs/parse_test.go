@@ -54,7 +54,7 @@ func TestShortestMobileNode(t *testing.T) {
 			PSK: secret.Bytes(testSecret), IKE: suite.DefaultIKE(), ESP: DefaultESP(Auto),
 			IKELifetime: 8 * time.Hour, ChildLifetime: time.Hour, Liveness: 30 * time.Second,
 		}},
-		IKE: suite.DefaultIKE(), Timing: ikev2.DefaultTiming, ControlSocket: "/run/mipsecd/control",
+		IKE: suite.DefaultIKE(), Childless: true, Timing: ikev2.DefaultTiming, ControlSocket: "/run/mipsecd/control",
 		LogLevel: slog.LevelInfo,
 	}
 	if !reflect.DeepEqual(got, want) {
@@ -82,6 +82,7 @@ liveness = "never"
 control-socket = "control"
 log-level = "debug"
 trace-file = "/tmp/trace.pcapng"
+childless = false
 shards = 4
 timing = { retransmit = "1s", tries = 3, half-open = "1m" }
 

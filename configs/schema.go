@@ -57,6 +57,8 @@ func (d *document) fields() []field {
 			Meaning: "the interface to the kernel's IPsec; auto is xfrm where the system has it, and pfkey elsewhere"}),
 		bind(&d.keying, keying, Key{Name: "keying", Default: `"ikev2"`, Meaning: "the key exchange protocol"}),
 	}, d.settings.fields(), []field{
+		bind(&d.Childless, boolean, Key{Name: "childless", Default: "true",
+			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
 		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
 		bind(&d.ControlSocket, path, Key{Name: "control-socket", Default: `"` + DefaultControlSocket + `"`,
 			Meaning: "where the running agent is asked and told"}),

@@ -39,6 +39,10 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		a.snapshot(in)
 	case migrate.Addresses:
 		// A home agent stays where it is: its address is in the configuration.
+	case migrate.Connect:
+		if p := a.homes.With(in.Peer); p != nil {
+			a.tell(spd.Connect{Peer: p.Peer, Path: a.homes.Path(p)})
+		}
 	}
 	out := a.effects
 	a.effects = nil

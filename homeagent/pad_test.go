@@ -241,3 +241,9 @@ func TestRefusalsNameBoth(t *testing.T) {
 		}
 	}
 }
+
+func TestConnect(t *testing.T) {
+	s := newScript(t, false, Home("mn", true))
+	s.step("connect mn over HA - HoA", migrate.Connect{Peer: "mn"})
+	s.step("", migrate.Connect{Peer: "another"})
+}

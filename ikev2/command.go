@@ -18,6 +18,8 @@ func (e *Engine) command(c spd.Command) {
 			delete(e.requests, c.Request)
 			then(c)
 		}
+	case spd.Connect:
+		e.connect(c)
 	case spd.Relocate:
 		e.relocate(c)
 	case spd.MoveSAs:

@@ -50,8 +50,13 @@ func (e *Engine) createChild(peer *Peer, demand spd.Demand, rekeys *childSA) {
 	})
 }
 
-// begin lists the negotiation, reserves its SPI and goes on, unless it is over by then.
+// begin lists the negotiation, reserves its SPI and goes on, unless it is over by then. Nil, a negotiation of nothing,
+// just goes on.
 func (n *negotiation) begin(e *Engine, then func(error)) {
+	if n == nil {
+		then(nil)
+		return
+	}
 	a := e.association(n.demand.Peer)
 	a.underWay = append(a.underWay, n)
 	e.allocSPI(n.demand, func(larva spd.SAID, err error) {
@@ -145,6 +150,9 @@ func (n *negotiation) createPayloads() []wire.Payload {
 
 // payloads describe the wanted Child SA: N(USE_TRANSPORT_MODE), SA, TSi, TSr.
 func (n *negotiation) payloads() []wire.Payload {
+	if n == nil {
+		return nil
+	}
 	var ps []wire.Payload
 	if n.demand.Mode == spd.Transport {
 		ps = append(ps, &wire.Notify{Kind: wire.NotifyUseTransportMode})
@@ -308,7 +316,7 @@ func (n *negotiation) reject(e *Engine, sa *ikeSA, err error) {
 // giveUp ends a negotiation that came to nothing; the role is told of err, if there is one. A Child SA that could not be
 // rekeyed stays until its hard lifetime.
 func (n *negotiation) giveUp(e *Engine, err error) {
-	if n.over {
+	if n == nil || n.over {
 		return
 	}
 	n.end(e)

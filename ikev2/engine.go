@@ -23,8 +23,10 @@ type Config struct {
 	// CertRequest names the authorities whose certificates are acceptable from a peer that has not said who it is. Nil
 	// speaks to such a one of no certificates; then no peer that begins can have any.
 	CertRequest *wire.CertReq
-	Timing      Timing
-	Limits      Limits
+	// Childless takes IKE_SAs without a Child SA from peers that begin (RFC 6023).
+	Childless bool
+	Timing    Timing
+	Limits    Limits
 	// FragmentSize is the length in octets of the longest IKE message, from its header on, that is sent as one datagram to
 	// a peer that takes fragments (RFC 7383 section 2.5.1). Zero is DefaultFragmentSize; what is less than 128 is 128;
 	// what is negative neither makes nor takes fragments.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
@@ -21,7 +20,7 @@ const nonceLen = 32
 const maxCookies = 5
 
 // initiate begins an IKE_SA with a peer; what is wanted waits in the association.
-func (e *Engine) initiate(peer *Peer, path spd.Path) {
+func (e *Engine) initiate(peer *Peer, path spd.Path) *ikeSA {
 	sa := &ikeSA{
 		own: e.newSPI(), initiator: true, peer: peer,
 		local: netip.AddrPortFrom(path.Local, Port), remote: netip.AddrPortFrom(path.Remote, Port),
@@ -30,6 +29,7 @@ func (e *Engine) initiate(peer *Peer, path spd.Path) {
 	e.sas[sa.own] = sa
 	e.join(sa)
 	e.generate(sa)
+	return sa
 }
 
 // generate makes the key of the handshake's group, then sends IKE_SA_INIT with it. Until then no answer counts.
@@ -151,16 +151,14 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 func (e *Engine) authenticate(sa *ikeSA) {
 	id := sa.peer.LocalID.payload(true)
 	sa.peer.authentication().prove(e, sa, id, func(p proof, err error) {
-		a := e.association(sa.peer.Name)
-		if err == nil && len(a.wanted) == 0 {
-			err = errors.New("nothing is wanted of the peer any more")
+		var n *negotiation
+		if err == nil {
+			n, err = e.firstChild(sa)
 		}
 		if err != nil {
 			e.lose(sa, err)
 			return
 		}
-		n := &negotiation{demand: a.wanted[0], proposals: withoutGroups(sa.peer.ESP), on: sa}
-		a.wanted = slices.Delete(a.wanted, 0, 1)
 		n.begin(e, func(err error) {
 			if err != nil {
 				e.lose(sa, err)
@@ -171,7 +169,8 @@ func (e *Engine) authenticate(sa *ikeSA) {
 	})
 }
 
-// askAuth sends the IKE_AUTH request, its payloads in the order of RFC 7296 appendix C.2.
+// askAuth sends the IKE_AUTH request, its payloads in the order of RFC 7296 appendix C.2; for a nil negotiation of no
+// Child SA.
 func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
 	ps := append([]wire.Payload{id}, p.certificates...)
 	if len(e.association(sa.peer.Name).sas) == 1 {
@@ -211,17 +210,26 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 	extensions.authAnswered(e, sa, ps)
 	e.establish(sa)
 	e.up(sa, first, 0)
+	n.authAnswered(e, sa, ps, ni, nr)
+	if first {
+		e.supersede(sa.peer.Name, sa, began)
+	}
+	e.askWanted(sa.peer)
+}
+
+// authAnswered takes the part of the answer that is about the Child SA. The IKE_SA stands in any case (RFC 7296 section
+// 1.2).
+func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, nr []byte) {
+	if n == nil {
+		return
+	}
 	if err := errorIn(ps); err != nil {
-		n.giveUp(e, err) // the IKE_SA stands (RFC 7296 section 1.2)
+		n.giveUp(e, err)
 	} else if c, err := n.accepted(ps); err != nil {
 		n.reject(e, sa, err)
 	} else {
 		n.complete(e, sa, c, nil, ni, nr)
 	}
-	if first {
-		e.supersede(sa.peer.Name, sa, began)
-	}
-	e.askWanted(sa.peer)
 }
 
 // disown ends an IKE_SA whose responder is not who it should be, but has established it (RFC 7296 section 2.21.2).

@@ -152,6 +152,10 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 
 // answerAuth answers IKE_AUTH of an initiator that is known; answer has the proof of who this side is.
 func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
+	if _, wantsChild := wire.Find[*wire.SA](ps); !wantsChild && !e.cfg.Childless { // RFC 6023 section 3
+		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "1.2", "IKE_AUTH request without SA"))
+		return
+	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
 	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
 	answer = append(answer, extensions.answerAuth(e, sa, ps)...)

@@ -64,6 +64,9 @@ type handshake struct {
 	// hashes are those that the peer takes for signatures; nil unless SIGNATURE_HASH_ALGORITHMS goes both ways. Who has a
 	// pre-shared key does not look at them.
 	hashes []auth.Hash
+
+	alone     bool // the IKE_SA is wanted even if no Child SA is
+	childless bool // the responder takes that
 }
 
 // ikeKeys are the keys of one IKE_SA (RFC 7296 section 2.14).
@@ -188,6 +191,9 @@ func (e *Engine) discard(sa *ikeSA, why error) {
 // forget takes an IKE_SA out of every table; its requests get no answer.
 func (e *Engine) forget(sa *ikeSA, why error) {
 	sa.gone = why
+	if sa.hs != nil && sa.hs.alone {
+		e.notify(spd.ConnectFailed{Peer: sa.peer.Name, Err: why})
+	}
 	delete(e.sas, sa.own)
 	delete(e.begun, sa.begun)
 	if sa.hs != nil && !sa.initiator {

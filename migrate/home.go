@@ -72,6 +72,14 @@ func (h *Homes) Places() []Place {
 // Of is the place of a home address, or nil.
 func (h *Homes) Of(home netip.Addr) *Place { return h.places[home] }
 
+// With is the first place that concerns a peer, or nil.
+func (h *Homes) With(peer string) *Place {
+	if places := h.peers[peer]; len(places) > 0 {
+		return places[0]
+	}
+	return nil
+}
+
 // For is the place whose SAs a demand is about: all its traffic on the mobile node's side is the home address's, and the
 // SAs end at the home agent. Nil if there is none.
 func (h *Homes) For(d spd.Demand) *Place {

@@ -33,10 +33,14 @@ type Snapshot struct {
 // Addresses brings the addresses of this host that packets can be sent from, home addresses included.
 type Addresses struct{ List []netip.Addr }
 
+// Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
+type Connect struct{ Peer string }
+
 func (Kernel) input()    {}
 func (Keying) input()    {}
 func (Snapshot) input()  {}
 func (Addresses) input() {}
+func (Connect) input()   {}
 
 // Effect is one thing that a role wants done.
 type Effect interface{ effect() }

@@ -39,6 +39,10 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		n.snapshot(in)
 	case migrate.Addresses:
 		n.addresses = in.List
+	case migrate.Connect:
+		if p := n.homes.With(in.Peer); p != nil {
+			n.tell(spd.Connect{Peer: p.Peer, Path: n.path(p)})
+		}
 	}
 	out := n.effects
 	n.effects = nil

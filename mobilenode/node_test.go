@@ -198,3 +198,10 @@ func TestFlushed(t *testing.T) {
 		},
 	}})
 }
+
+func TestConnect(t *testing.T) {
+	s := newScript(t, false, Home("ha", true))
+	s.step("connect ha over HoA - HA", migrate.Connect{Peer: "ha"})
+	s.step("connect ha over CoA1 - HA", migrate.Addresses{List: []netip.Addr{HoA, CoA1}}, migrate.Connect{Peer: "ha"})
+	s.step("", migrate.Connect{Peer: "another"})
+}

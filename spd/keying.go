@@ -45,6 +45,13 @@ type Key struct {
 	Path   Path
 }
 
+// Connect asks for an IKE_SA with a peer over Path if there is none, though no pair of SAs is wanted (RFC 6023). KINK,
+// which has none, ignores it.
+type Connect struct {
+	Peer string
+	Path Path
+}
+
 // Relocate says that the key exchange with a peer now runs over another path. With Keep (the K bit on both sides,
 // RFC 6275 sections 10.3.1 and 11.7.3) what is established goes on there and no message is sent. Without it what was
 // established over another path is discarded; Renew says that this side sets it up anew from the new path.
@@ -98,6 +105,7 @@ type Superseded struct {
 }
 
 func (Key) command()        {}
+func (Connect) command()    {}
 func (Relocate) command()   {}
 func (MoveSAs) command()    {}
 func (Expired) command()    {}
@@ -175,6 +183,12 @@ type KeyFailed struct {
 	Err    error
 }
 
+// ConnectFailed says that a Connect came to nothing.
+type ConnectFailed struct {
+	Peer string
+	Err  error
+}
+
 func (Request) notice()   {}
 func (PeerUp) notice()    {}
 func (PeerDown) notice()  {}
@@ -183,6 +197,8 @@ func (PeerAlive) notice() {}
 func (ChildUp) notice()   {}
 func (ChildDown) notice() {}
 func (KeyFailed) notice() {}
+
+func (ConnectFailed) notice() {}
 
 // ChildMoved says that a MoveSAs has changed the addresses, and so the names, of a pair of SAs.
 type ChildMoved struct {

@@ -68,6 +68,8 @@ func command(c spd.Command) string {
 	switch c := c.(type) {
 	case spd.Key:
 		return fmt.Sprintf("key %d %s over %s", c.Demand.Acquire, demand(c.Demand), c.Path)
+	case spd.Connect:
+		return fmt.Sprintf("connect %s over %s", c.Peer, c.Path)
 	case spd.Grant:
 		if c.Err != nil {
 			return fmt.Sprintf("refuse %d: %v", c.Request, c.Err)

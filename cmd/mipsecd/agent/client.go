@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"strings"
 )
@@ -18,6 +19,11 @@ type Client struct{ Socket string }
 // Status asks how things are.
 func (c Client) Status(ctx context.Context) (s Status, err error) {
 	return s, c.ask(ctx, http.MethodGet, "/status", nil, &s)
+}
+
+// Connect asks for an IKE_SA with a peer, by its name.
+func (c Client) Connect(ctx context.Context, peer string) error {
+	return c.ask(ctx, http.MethodPost, "/connect/"+url.PathEscape(peer), nil, nil)
 }
 
 // StartTrace asks for a trace to a file.

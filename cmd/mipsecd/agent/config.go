@@ -21,7 +21,7 @@ func FromConfig(c *configs.Config) (Options, error) {
 		}
 	}
 	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
-		Peers: peers, IKE: c.IKE, CertRequest: auth.Request(trusts...), Timing: c.Timing,
+		Peers: peers, IKE: c.IKE, CertRequest: auth.Request(trusts...), Childless: c.Childless, Timing: c.Timing,
 	}}
 	if c.Role == configs.HomeAgent {
 		opt.Role = homeagent.New(c.Homes, c.OwnPolicies)

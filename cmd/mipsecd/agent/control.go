@@ -49,6 +49,13 @@ func (a *Agent) requests() http.Handler {
 		}
 		answer(w, s)
 	})
+	mux.HandleFunc("POST /connect/{peer}", func(w http.ResponseWriter, r *http.Request) {
+		if err := a.Connect(r.PathValue("peer")); err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		answer(w, struct{}{})
+	})
 	mux.HandleFunc("PUT /trace", func(w http.ResponseWriter, r *http.Request) {
 		var t traceRequest
 		body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))

@@ -97,6 +97,21 @@ func TestStatusOverTheControlSocket(t *testing.T) {
 	}
 }
 
+func TestConnectOverTheControlSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "control")
+	a, client := running(t, path), Client{path}
+	err := client.Connect(t.Context(), "nobody/here")
+	if err == nil || !strings.Contains(err.Error(), `no peer is called "nobody/here"`) {
+		t.Errorf("a peer that there is not: %v", err)
+	}
+	if err := client.Connect(t.Context(), "ha"); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := a.Status(); err != nil || len(s.IKESAs) != 1 || s.IKESAs[0].Peer != "ha" || s.IKESAs[0].State != "connecting" {
+		t.Errorf("%+v, %v", s, err)
+	}
+}
+
 func TestAbandonedControlSocketIsReplaced(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "control")
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})

@@ -41,6 +41,8 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelWarn, "no Child SA", []slog.Attr{
 			peer(x.Demand.Peer), slog.String("protects", x.Demand.Name), slog.String("reason", x.Err.Error()),
 		}
+	case spd.ConnectFailed:
+		return slog.LevelWarn, "no IKE_SA", []slog.Attr{peer(x.Peer), slog.String("reason", x.Err.Error())}
 	case spd.Request:
 		return slog.LevelDebug, "Child SA requested", []slog.Attr{
 			peer(x.Peer), slog.Any("local_ts", texts(x.Traffic.Local)), slog.Any("remote_ts", texts(x.Traffic.Remote)),

@@ -103,14 +103,16 @@ func (a *Agent) remember(n spd.Notice) {
 	}
 }
 
-// tell gives a command to the shards that it concerns: a Grant to the one that asked, a Key to the one that has the
-// peer, others to all that may have something with the peer.
+// tell gives a command to the shards that it concerns: a Grant to the one that asked, a Key or Connect to the one that
+// has the peer, others to all that may have something with the peer.
 func (a *Agent) tell(c spd.Command) {
 	switch c := c.(type) {
 	case spd.Grant:
 		a.give(int(c.Request>>56), c)
 	case spd.Key:
 		a.give(a.shardOf(c.Demand.Peer), c)
+	case spd.Connect:
+		a.give(a.shardOf(c.Peer), c)
 	default:
 		for i := range a.shards {
 			a.give(i, c)
@@ -128,6 +130,18 @@ func (a *Agent) shardOf(peer string) int {
 	h := fnv.New32a()
 	h.Write([]byte(peer))
 	return int(h.Sum32() % uint32(len(a.shards)))
+}
+
+// Connect asks for an IKE_SA with a peer, though nothing calls for SAs yet.
+func (a *Agent) Connect(peer string) error {
+	if a.opt.Engine.Peers.ByName(peer) == nil {
+		return fmt.Errorf("no peer is called %q", peer)
+	}
+	select {
+	case a.calls <- func() { a.step(migrate.Connect{Peer: peer}) }:
+	case <-a.done:
+	}
+	return nil
 }
 
 // Tell gives the key exchange a command from outside: an operator's, or a test's.

@@ -1,0 +1,133 @@
+//go:build linux
+
+package interop
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"mipsecd/integration/lab"
+	"mipsecd/internal/uml"
+)
+
+// extension is a test of one thing that another RFC adds, with mipsecd on the mobile node or on the home agent.
+type extension struct {
+	name string
+	test func(*pairing, *testing.T)
+}
+
+// bothWays has a guest in which mipsecd initiates, and one in which strongSwan does.
+func bothWays(t *testing.T, mipsecdInitiates, strongSwanInitiates []extension) {
+	buildBinary(t)
+	for _, guest := range []struct {
+		name              string
+		mipsecd, charonOn lab.Node
+		tests             []extension
+	}{
+		{"mipsecd initiates", lab.MN, lab.HA, mipsecdInitiates},
+		{"strongSwan initiates", lab.HA, lab.MN, strongSwanInitiates},
+	} {
+		t.Run(guest.name, func(t *testing.T) {
+			t.Parallel()
+			uml.Run(t, func(t *testing.T) {
+				p := &pairing{
+					world: build(t), mipsecdOn: guest.mipsecd, charonOn: guest.charonOn, charon: startCharon(t, guest.charonOn),
+				}
+				for _, e := range guest.tests {
+					t.Run(e.name, func(t *testing.T) { e.test(p, t) })
+				}
+			})
+		})
+	}
+}
+
+// amend adds lines to what charon is configured for with its peer.
+func (c *charon) amend(t *testing.T, lines string) {
+	t.Helper()
+	b, err := os.ReadFile(c.path("swanctl.conf"))
+	must(t, err)
+	const first = "\tpeer {\n"
+	conf := strings.Replace(string(b), first, first+lines+"\n", 1)
+	if conf == string(b) {
+		t.Fatalf("no place for %q in:\n%s", lines, b)
+	}
+	write(t, c.path("swanctl.conf"), conf)
+	c.must(t, "--load-conns", "--file", c.path("swanctl.conf"))
+}
+
+// command runs mipsecd with a command for the running agent.
+func (m *mipsecd) command(t *testing.T, args ...string) {
+	t.Helper()
+	cmd := exec.Command(os.Getenv(envBinary), append(args, "--control", m.path("control"))...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mipsecd %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// logs waits until mipsecd has logged something.
+func (m *mipsecd) logs(t *testing.T, text string) {
+	t.Helper()
+	wait(t, "mipsecd logs "+text, func() error {
+		if !strings.Contains(m.log(t), text) {
+			return fmt.Errorf("it has not")
+		}
+		return nil
+	})
+}
+
+// TestStrongSwanChildless sets IKE_SAs up without a Child SA (RFC 6023).
+func TestStrongSwanChildless(t *testing.T) {
+	alone := func(childless string) func(*pairing, *testing.T) {
+		return func(p *pairing, t *testing.T) {
+			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x.charon.amend(t, "childless = "+childless)
+			x.mipsecd.command(t, "connect", identityHA)
+			x.childSAsFollow(t, x.agreed(t))
+		}
+	}
+	bothWays(t, []extension{
+		{"strongSwan allows it", alone("allow")},
+		{"strongSwan takes nothing else", alone("force")},
+		{"strongSwan does not take it", func(p *pairing, t *testing.T) {
+			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x.charon.amend(t, "childless = never")
+			x.mipsecd.command(t, "connect", identityHA)
+			x.mipsecd.logs(t, "the peer takes no IKE_SA without a Child SA")
+			x.bothPass(t, x.both(t))
+		}},
+	}, []extension{
+		{"an IKE_SA alone", func(p *pairing, t *testing.T) {
+			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x.charon.must(t, "--initiate", "--ike", "peer")
+			x.childSAsFollow(t, x.agreed(t))
+		}},
+		{"strongSwan always asks for the Child SA afterwards", func(p *pairing, t *testing.T) {
+			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x.charon.amend(t, "childless = force")
+			x.bothPass(t, x.both(t))
+			x.logged(t, 0, `parsed CREATE_CHILD_SA response \d+ \[ N\(USE_TRANSP\) SA`)
+		}},
+		{"mipsecd does not take it", func(p *pairing, t *testing.T) {
+			m := modern.mipsecd()
+			m.more = "childless = false\n"
+			x := p.meet(t, m, modern.charon())
+			if out, err := x.charon.control("--initiate", "--ike", "peer"); err == nil {
+				t.Errorf("strongSwan has an IKE_SA alone: %s", out)
+			}
+			x.bothPass(t, x.both(t))
+		}},
+	})
+}
+
+// childSAsFollow has Child SAs made on an IKE_SA that was set up without one.
+func (x *meeting) childSAsFollow(t *testing.T, alone agreement) {
+	t.Helper()
+	a := x.both(t)
+	if a.ike != alone.ike {
+		t.Errorf("the Child SAs are on the IKE_SA %s, want %s", a.ike, alone.ike)
+	}
+	x.bothPass(t, a)
+}
