@@ -51,6 +51,7 @@ type Config struct {
 	// Childless: a peer may set an IKE_SA up without a Child SA (RFC 6023).
 	Childless bool
 	Timing    ikev2.Timing
+	Limits    ikev2.Limits
 	// Interfaces are those whose addresses may be care-of addresses; empty allows all.
 	Interfaces []string
 	// ControlSocket is the path of the socket on which the running agent is asked and told.

@@ -49,6 +49,8 @@ func (r *reader) document(t table) *Config {
 	}
 	setDefaults(timingFields(&d.Timing))
 	r.fill(table{"timing", d.timing, t.at.key("timing")}, timingFields(&d.Timing))
+	setDefaults(limitFields(&d.Limits))
+	r.fill(table{"limits", d.limits, t.at.key("limits")}, limitFields(&d.Limits))
 	d.ControlSocket, d.TraceFile = r.path(d.ControlSocket), r.path(d.TraceFile)
 
 	u := &used{names: map[string]int{}, identities: map[ikev2.Identity]int{}, homes: map[netip.Addr]int{}}

@@ -54,8 +54,9 @@ func TestShortestMobileNode(t *testing.T) {
 			PSK: secret.Bytes(testSecret), IKE: suite.DefaultIKE(), ESP: DefaultESP(Auto),
 			IKELifetime: 8 * time.Hour, ChildLifetime: time.Hour, Liveness: 30 * time.Second,
 		}},
-		IKE: suite.DefaultIKE(), Childless: true, Timing: ikev2.DefaultTiming, ControlSocket: "/run/mipsecd/control",
-		LogLevel: slog.LevelInfo,
+		IKE: suite.DefaultIKE(), Childless: true, Timing: ikev2.DefaultTiming, Limits: ikev2.DefaultLimits,
+		ControlSocket: "/run/mipsecd/control",
+		LogLevel:      slog.LevelInfo,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %+v, want %+v %+v", got, got.Peers[0], want, want.Peers[0])
@@ -85,6 +86,7 @@ trace-file = "/tmp/trace.pcapng"
 childless = false
 shards = 4
 timing = { retransmit = "1s", tries = 3, half-open = "1m" }
+limits = { cookies = 10, half-open = 20, half-open-per-network = 5 }
 
 [[mobile-node]]
 identity = "keyid:one"
@@ -140,6 +142,7 @@ liveness = "1s"
 		},
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},
+		Limits:        ikev2.Limits{Cookies: 10, HalfOpen: 20, HalfOpenPerNetwork: 5},
 		ControlSocket: "/etc/mipsecd/control", LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
 	}
 	if !reflect.DeepEqual(got, want) {

@@ -24,6 +24,7 @@ func Keys() (all []Key) {
 	}
 	list("", 0, new(document).fields())
 	list("timing.", 0, timingFields(new(ikev2.Timing)))
+	list("limits.", 0, limitFields(new(ikev2.Limits)))
 	list("home-agent.", MobileNode, new(peer).fields(MobileNode))
 	list("mobile-node.", HomeAgent, new(peer).fields(HomeAgent))
 	return all
@@ -36,7 +37,7 @@ type document struct {
 	keying                  string
 	level                   spd.Level
 	reqidBase               uint32
-	timing                  map[string]any
+	timing, limits          map[string]any
 	homeAgents, mobileNodes []map[string]any
 }
 
@@ -60,6 +61,7 @@ func (d *document) fields() []field {
 		bind(&d.Childless, boolean, Key{Name: "childless", Default: "true",
 			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
 		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
+		bind(&d.limits, subtable, Key{Name: "limits", Meaning: "what strangers may take up of each engine"}),
 		bind(&d.ControlSocket, path, Key{Name: "control-socket", Default: `"` + DefaultControlSocket + `"`,
 			Meaning: "where the running agent is asked and told"}),
 		bind(&d.LogLevel, logLevels, Key{Name: "log-level", Default: `"info"`, Meaning: "what is logged: this and worse"}),
@@ -123,6 +125,19 @@ func timingFields(t *ikev2.Timing) []field {
 			Meaning: "how often a request is sent in all"}),
 		bind(&t.HalfOpen, duration("1s", "10m"), Key{Name: "half-open", Default: quoted(d.HalfOpen),
 			Meaning: "how long a responder waits for the peer to prove who it is"}),
+	}
+}
+
+// limitFields have the defaults of ikev2.DefaultLimits.
+func limitFields(l *ikev2.Limits) []field {
+	d := ikev2.DefaultLimits
+	return []field{
+		bind(&l.Cookies, integer[int](1, 1e6), Key{Name: "cookies", Default: fmt.Sprint(d.Cookies),
+			Meaning: "from how many half-open IKE_SAs on who begins one must first show, by a cookie, that it gets what is sent to it"}),
+		bind(&l.HalfOpen, integer[int](1, 1e6), Key{Name: "half-open", Default: fmt.Sprint(d.HalfOpen),
+			Meaning: "how many half-open IKE_SAs there may be"}),
+		bind(&l.HalfOpenPerNetwork, integer[int](1, 1e6), Key{Name: "half-open-per-network", Default: fmt.Sprint(d.HalfOpenPerNetwork),
+			Meaning: "how many of them with one IPv6 network of 64 bits, or one IPv4 address"}),
 	}
 }
 

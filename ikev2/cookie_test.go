@@ -52,8 +52,8 @@ func TestRFC7296_2_6_Cookies(t *testing.T) {
 	}
 	w.run()
 	w.script(withCookie)
-	if ha.engine.halfOpen != 3 {
-		t.Errorf("%d half-open IKE_SAs, wanted 3", ha.engine.halfOpen)
+	if ha.engine.halfOpen.total != 3 {
+		t.Errorf("%d half-open IKE_SAs, wanted 3", ha.engine.halfOpen.total)
 	}
 	w.pass(31 * time.Second)
 	w.settled(1)
@@ -64,8 +64,8 @@ func TestRFC7296_2_6_HalfOpenExpire(t *testing.T) {
 	w, mn, ha := newWorld(t, cookies(2, 100))
 	underLoad(w, mn, ha, 2)
 	w.pass(29 * time.Second)
-	if ha.engine.halfOpen != 2 {
-		t.Errorf("%d half-open IKE_SAs, wanted 2", ha.engine.halfOpen)
+	if ha.engine.halfOpen.total != 2 {
+		t.Errorf("%d half-open IKE_SAs, wanted 2", ha.engine.halfOpen.total)
 	}
 	w.pass(time.Second)
 	w.settled(0)
@@ -83,8 +83,8 @@ func TestHalfOpenLimit(t *testing.T) {
 	}
 	w, mn, ha := newWorld(t, o)
 	underLoad(w, mn, ha, 3)
-	if ha.engine.halfOpen != 2 {
-		t.Errorf("%d half-open IKE_SAs, wanted 2", ha.engine.halfOpen)
+	if ha.engine.halfOpen.total != 2 {
+		t.Errorf("%d half-open IKE_SAs, wanted 2", ha.engine.halfOpen.total)
 	}
 	mn.key(binding)
 	w.script(`MN --> IKE_SA_INIT request 0 [ SA KE Ni N(IKEV2_FRAGMENTATION_SUPPORTED) ]`)

@@ -58,10 +58,13 @@ type Limits struct {
 	// HalfOpen is the number of half-open IKE_SAs at which further IKE_SA_INIT requests are dropped. Each holds about
 	// 2 KB, and up to 16 KB of fragments of one who has made a key exchange for it.
 	HalfOpen int
+	// HalfOpenPerNetwork is the same for those from one IPv6 network of 64 bits, or one IPv4 address. It is the limit to
+	// their rate, too: who has made a key exchange and then proves nothing is counted for ten seconds at least.
+	HalfOpenPerNetwork int
 }
 
 // DefaultLimits allow about 20 MB of half-open IKE_SAs, fragments not counted.
-var DefaultLimits = Limits{Cookies: 100, HalfOpen: 10000}
+var DefaultLimits = Limits{Cookies: 100, HalfOpen: 10000, HalfOpenPerNetwork: 64}
 
 // Input is one thing that an Engine is told.
 type Input interface{ input() }
@@ -178,7 +181,7 @@ type Engine struct {
 
 	sas      map[uint64]*ikeSA  // by the SPI that is ours
 	begun    map[initKey]*ikeSA // the peers' initiative
-	halfOpen int                // of those, that wait for IKE_AUTH
+	halfOpen halfOpens          // of those, that wait for IKE_AUTH
 	peers    map[string]*association
 	removed  removedPairs
 	timers   timerHeap
@@ -197,14 +200,16 @@ func New(cfg Config) *Engine {
 	orDefault(&t.HalfOpen, DefaultTiming.HalfOpen)
 	orDefault(&l.Cookies, DefaultLimits.Cookies)
 	orDefault(&l.HalfOpen, DefaultLimits.HalfOpen)
+	orDefault(&l.HalfOpenPerNetwork, DefaultLimits.HalfOpenPerNetwork)
 	orDefault(&cfg.FragmentSize, DefaultFragmentSize)
 	if cfg.FragmentSize > 0 {
 		cfg.FragmentSize = max(cfg.FragmentSize, minFragmentSize)
 	}
 	return &Engine{
 		cfg: cfg, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
-		removed: removedPairs{byPeer: map[string][]*childSA{}},
-		jobs:    map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
+		halfOpen: halfOpens{from: map[netip.Prefix]int{}},
+		removed:  removedPairs{byPeer: map[string][]*childSA{}},
+		jobs:     map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
 		lastID: uint64(cfg.Shard) << 56, // a Grant finds its way back by it
 	}
 }

@@ -184,8 +184,8 @@ func (h *host) clean(t testing.TB) {
 			}
 		}
 	}
-	if len(e.sas) != established || e.halfOpen != 0 {
-		t.Errorf("%s: %d IKE_SAs, %d half-open, but %d in associations", h.name, len(e.sas), e.halfOpen, established)
+	if len(e.sas) != established || e.halfOpen.total+len(e.halfOpen.from) != 0 {
+		t.Errorf("%s: %d IKE_SAs, %d half-open, but %d in associations", h.name, len(e.sas), e.halfOpen.total, established)
 	}
 	for id := range known {
 		if _, ok := h.sas[id]; !ok {

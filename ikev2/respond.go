@@ -50,15 +50,16 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 		return
 	}
 	e.traced(false, d, m.Header, m.Payloads, nil)
-	if e.halfOpen >= e.cfg.Limits.Cookies {
+	if e.halfOpen.total >= e.cfg.Limits.Cookies {
 		n := wire.FindNotify(m.Payloads, wire.NotifyCookie)
 		if n == nil || !e.cookieValid(n.Data, nonce.Data, d.Remote, h.SPIi) {
 			e.refuseUnprotected(d, h, &wire.Notify{Kind: wire.NotifyCookie, Data: e.cookie(nonce.Data, d.Remote, h.SPIi)})
 			return
 		}
 	}
-	if e.halfOpen >= e.cfg.Limits.HalfOpen {
-		e.drop(d, fmt.Errorf("%d half-open IKE_SAs already", e.halfOpen))
+	if network := networkOf(d.Remote.Addr()); e.halfOpen.total >= e.cfg.Limits.HalfOpen ||
+		e.halfOpen.from[network] >= e.cfg.Limits.HalfOpenPerNetwork {
+		e.drop(d, fmt.Errorf("%d half-open IKE_SAs already, %d of them with %s", e.halfOpen.total, e.halfOpen.from[network], network))
 		return
 	}
 	c, ok := chooseIKE(e.cfg.IKE, offered, suite.Group(ke.Group))
@@ -90,7 +91,7 @@ func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suit
 	}
 	e.sas[sa.own] = sa
 	e.begun[key] = sa
-	e.halfOpen++
+	e.halfOpen.open(sa)
 	sa.giveUp = e.after(e.cfg.Timing.HalfOpen, func() { e.lose(sa, errors.New("IKE_AUTH did not come")) })
 
 	rnd := e.cfg.Rand

@@ -52,7 +52,8 @@ type agreed struct {
 
 // handshake is what IKE_SA_INIT and IKE_AUTH need, and nothing later.
 type handshake struct {
-	began    uint64 // in the order of Engine.nextID
+	began    uint64       // in the order of Engine.nextID
+	network  netip.Prefix // of the initiator, in a responder
 	key      *suite.KEKey
 	group    suite.Group
 	retried  bool // INVALID_KE_PAYLOAD has been followed once
@@ -136,9 +137,7 @@ func (e *Engine) join(sa *ikeSA) {
 
 // establish makes an IKE_SA usable and starts its timers.
 func (e *Engine) establish(sa *ikeSA) {
-	if sa.hs != nil && !sa.initiator {
-		e.halfOpen--
-	}
+	e.halfOpen.close(sa)
 	sa.hs = nil
 	sa.established, sa.since = true, e.nextID()
 	sa.keys.pi.Wipe()
@@ -196,9 +195,7 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	}
 	delete(e.sas, sa.own)
 	delete(e.begun, sa.begun)
-	if sa.hs != nil && !sa.initiator {
-		e.halfOpen--
-	}
+	e.halfOpen.close(sa)
 	for _, t := range []*timer{sa.renewal, sa.liveness, sa.giveUp, sa.retransmit, sa.requestParts.timeout} {
 		e.stop(t)
 	}

@@ -21,7 +21,12 @@ func FromConfig(c *configs.Config) (Options, error) {
 		}
 	}
 	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
-		Peers: peers, IKE: c.IKE, CertRequest: auth.Request(trusts...), Childless: c.Childless, Timing: c.Timing,
+		Peers:       peers,
+		IKE:         c.IKE,
+		CertRequest: auth.Request(trusts...),
+		Childless:   c.Childless,
+		Timing:      c.Timing,
+		Limits:      c.Limits,
 	}}
 	if c.Role == configs.HomeAgent {
 		opt.Role = homeagent.New(c.Homes, c.OwnPolicies)
