@@ -56,6 +56,9 @@ func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 		}
 		to.Trust = r.trust(t, p.certificateFiles)
 		to.Credential = r.credential(t, p.certificateFiles, to.LocalID)
+		if to.Credential != nil && to.LocalID.Kind == wire.IDDERASN1DN {
+			to.LocalID.Data = string(to.Credential.Subject())
+		}
 	case !t.has("secret-file") && !t.has(authorityKey): // else there is an error of it already
 		r.report(t.at, t.key("secret-file"), "is missing; want the path of a file, or ca-file for certificates")
 	}

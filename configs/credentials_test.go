@@ -89,6 +89,24 @@ secret-file = "mn1.psk"
 	}
 }
 
+// A distinguished name is sent as the certificate has it, whatever way it is written in (RFC 4945 section 3.1.5).
+func TestDistinguishedName(t *testing.T) {
+	files := library(t)
+	text := strings.Replace(certifiedHomeAgent(topCertificates, ""), "ha.example.org", "cn = HA", 1)
+	text = strings.Replace(text, "mn1@example.org", "C=CH, O=Example, CN=mn1", 1)
+	c, err := Parse("x.toml", []byte(text), func(path string, _ Content) ([]byte, error) { return files[path], nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := c.Peers[0]
+	if p.LocalID.Data != string(p.Credential.Subject()) || p.LocalID.String() != "CN=ha" {
+		t.Errorf("this host's is %s, %x", p.LocalID, p.LocalID.Data)
+	}
+	if p.Name != "C=CH, O=Example, CN=mn1" || p.RemoteID != id(t, "C=CH, O=Example, CN=mn1") {
+		t.Errorf("the peer's is %s, called %s", p.RemoteID, p.Name)
+	}
+}
+
 func TestCertificateErrors(t *testing.T) {
 	files := library(t)
 	read := func(path string, content Content) ([]byte, error) {
@@ -121,6 +139,9 @@ func TestCertificateErrors(t *testing.T) {
 			`x.toml:6: ca-file: the certificate of "CN=ha" is not an authority's (basicConstraints)`},
 		{"a list that is none", certifiedHomeAgent(topCertificates, `crl-file = "root.pem"`),
 			`x.toml:11: mobile-node.crl-file: root.pem: "CERTIFICATE" in it; want "X509 CRL" only`},
+		{"one identity in two ways", certifiedHomeAgent(topCertificates, "") +
+			"[[mobile-node]]\nidentity = \"MN1@Example.org\"\nhome-address = \"2001:db8:1::101\"\n",
+			"x.toml:13: mobile-node.identity: got MN1@Example.org, which line 9 has already; want each only once"},
 		{"an identity that no certificate proves",
 			strings.Replace(certifiedHomeAgent(topCertificates, ""), "mn1@example.org", "keyid:mn1", 1),
 			"x.toml:9: mobile-node.identity: got keyid:mn1, which no certificate proves; want another, or secret-file"},

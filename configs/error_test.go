@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"mipsecd/ikev2"
 )
 
 const homes = `a global unicast IPv6 address such as "2001:db8::1", or a list of such`
@@ -40,20 +42,20 @@ func TestErrors(t *testing.T) {
 			"x.toml:9: mobile-node.address: there is no such key; the nearest is home-address"},
 
 		{"no identity", "role = \"home-agent\"\naddress = \"2001:db8::1\"",
-			"x.toml:1: identity: is missing; want an IP address, user@host, a host name or keyid:TEXT"},
+			"x.toml:1: identity: is missing; want " + ikev2.IdentityForms},
 		{"no address", "role = \"home-agent\"\nidentity = \"a\"",
 			`x.toml:1: address: is missing; want a global unicast IPv6 address such as "2001:db8::1"`},
 		{"no home agent", "role = \"mobile-node\"\nidentity = \"a\"",
 			"x.toml:1: home-agent: is missing; want a table in [ ], or several in [[ ]]"},
 		{"no identity of a peer", second(`home-address = "2001:db8:1::101"`, `secret-file = "a"`),
-			"x.toml:9: mobile-node.identity: is missing; want an IP address, user@host, a host name or keyid:TEXT"},
+			"x.toml:9: mobile-node.identity: is missing; want " + ikev2.IdentityForms},
 		{"no home address", second(`identity = "a"`, `secret-file = "a"`),
 			"x.toml:9: mobile-node.home-address: is missing; want " + homes},
 		{"no secret", second(`identity = "a"`, `home-address = "2001:db8:1::101"`),
 			"x.toml:9: mobile-node.secret-file: is missing; want the path of a file, or ca-file for certificates"},
 
 		{"bad identity", `identity = "two words"` + "\nrole = \"home-agent\"\naddress = \"2001:db8::1\"",
-			`x.toml:1: identity: identity "two words": want an IP address, user@host, a host name or keyid:TEXT`},
+			`x.toml:1: identity: identity "two words": want ` + ikev2.IdentityForms},
 		{"address with prefix length", second(`identity = "a"`, `secret-file = "a"`, `home-address = "2001:db8::1/64"`),
 			`x.toml:12: mobile-node.home-address: got "2001:db8::1/64"; want ` + homes},
 		{"bad address in a list",
@@ -175,7 +177,7 @@ home-adress = "2001:db8::2"
 [timing]
 tries = 0
 `), func(path string, _ Content) ([]byte, error) { return nil, fmt.Errorf("%s is locked away", path) })
-	want := `dir/x.toml:1: identity: is missing; want an IP address, user@host, a host name or keyid:TEXT
+	want := `dir/x.toml:1: identity: is missing; want ` + ikev2.IdentityForms + `
 dir/x.toml:3: address: got "::1"; want a global unicast IPv6 address such as "2001:db8::1"
 dir/x.toml:4: k-bit: got 1; want true or false
 dir/x.toml:5: colour: there is no such key; the nearest is role

@@ -34,7 +34,7 @@ var (
 	path       = judged("the path of a file", printable)
 	interfaces = listOf(`a list of interface names such as ["eth0"]`, label)
 
-	identity = parsed("an IP address, user@host, a host name or keyid:TEXT", ikev2.ParseIdentity)
+	identity = parsed(ikev2.IdentityForms, ikev2.ParseIdentity)
 	address  = judged(`a global unicast IPv6 address such as "2001:db8::1"`, parseAddress)
 	ike      = listOf(`a list of proposals such as ["aes128gcm16-prfsha256-x25519"]`, parsed("a proposal", suite.ParseIKE))
 	esp      = listOf(`a list of proposals such as ["aes128gcm16"]`, parsed("a proposal", suite.ParseESP))

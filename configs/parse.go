@@ -98,10 +98,10 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 // name checks who a peer is, and returns what it is called.
 func (r *reader) name(d *document, u *used, t table, p *peer) string {
 	if p.identity != (ikev2.Identity{}) {
-		if p.identity == d.Identity {
+		if p.identity.Folded() == d.Identity.Folded() {
 			r.report(t.at.key("identity"), t.key("identity"), "got %s, which is this host's own; want the peer's", p.identity)
 		}
-		if !once(r, u.identities, p.identity, p.identity.String(), t, "identity") {
+		if !once(r, u.identities, p.identity.Folded(), p.identity.String(), t, "identity") {
 			return p.name
 		}
 		if p.name == "" {

@@ -108,13 +108,14 @@ func TestRFC4877_7_3_HomeAddressAsIdentity(t *testing.T) {
 	w.settled(1)
 }
 
-// The subject's octets may be the identity.
+// The subject may be the identity: its octets, which the other knows by a text.
 func TestRFC4945_3_1_5_DistinguishedName(t *testing.T) {
 	w, mn, ha := newCertified(t, "P-256", "Ed25519", nil)
 	cert, err := x509.ParseCertificate(mn.peer.Credential.Certificates()[0].(*wire.Cert).Data)
 	w.check(err)
 	mn.peer.LocalID = Identity{Kind: wire.IDDERASN1DN, Data: string(cert.RawSubject)}
-	ha.peer.RemoteID = mn.peer.LocalID
+	ha.peer.RemoteID, err = ParseIdentity("cn = MN")
+	w.check(err)
 	list, err := NewPeerList(ha.peer)
 	w.check(err)
 	ha.engine.cfg.Peers = list

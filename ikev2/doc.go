@@ -6,7 +6,7 @@
 // To follow an exchange, start where it begins:
 //
 //	IKE_SA_INIT, IKE_AUTH   initiate.go, respond.go
-//	who the peers are       authenticate.go
+//	who the peers are       identity.go, authenticate.go
 //	CREATE_CHILD_SA         create.go (asking), accept.go (answering), rekey.go (the IKE_SA itself)
 //	both rekey at once      contest.go
 //	INFORMATIONAL           inform.go

@@ -63,6 +63,10 @@ func TestParseIdentity(t *testing.T) {
 		{"2001:0DB8:0:0::1", "2001:db8::1", wire.IDIPv6Addr},
 		{"192.0.2.1", "192.0.2.1", wire.IDIPv4Addr},
 		{"keyid:a b/c", "keyid:a b/c", wire.IDKeyID},
+		{"keyid:0x6162", "keyid:ab", wire.IDKeyID},
+		{"keyid:0x00ff", "keyid:0x00ff", wire.IDKeyID},
+		{"keyid:0x3078", "keyid:0x3078", wire.IDKeyID},
+		{"c=CH,o=Example , cn=\"mn1, the first\"", "C=CH, O=Example, CN=mn1\\, the first", wire.IDDERASN1DN},
 	} {
 		id, err := ParseIdentity(c.in)
 		if err != nil || id.Kind != c.kind || id.String() != c.out {
@@ -73,7 +77,7 @@ func TestParseIdentity(t *testing.T) {
 			t.Errorf("%v comes back as %v", id, back)
 		}
 	}
-	for _, bad := range []string{"", " ", "keyid:", "a b", "host/name", "host:500", "a\nb"} {
+	for _, bad := range []string{"", " ", "keyid:", "keyid:0x", "keyid:0x1", "keyid:0xyz", "CN=", "CM=x", "a b", "host/name", "host:500", "a\nb"} {
 		if id, err := ParseIdentity(bad); err == nil {
 			t.Errorf("%q is taken for %v", bad, id)
 		}
@@ -87,9 +91,11 @@ func TestIdentityOfAStranger(t *testing.T) {
 		want string
 	}{
 		{Identity{wire.IDFQDN, "a\x1b[2Jb"}, `"a\x1b[2Jb"`},
-		{Identity{wire.IDKeyID, "\x00"}, `keyid:"\x00"`},
-		{Identity{wire.IDIPv6Addr, "short"}, "ID_IPV6_ADDR 73686f7274"},
-		{Identity{wire.IDDERASN1DN, "\x30\x00"}, "ID_DER_ASN1_DN 3000"},
+		{Identity{wire.IDKeyID, "\x00"}, "keyid:0x00"},
+		{Identity{wire.IDIPv6Addr, "short"}, "ID_IPV6_ADDR of 5 octets"},
+		{Identity{wire.IDDERASN1DN, "\x30\x00"}, "ID_DER_ASN1_DN of 2 octets"},
+		{Identity{wire.IDDERASN1DN, "\x30\x01\x00"}, "ID_DER_ASN1_DN of 3 octets"},
+		{Identity{wire.IDDERASN1GN, "\x82\x01a"}, "ID_DER_ASN1_GN of 3 octets"},
 	} {
 		if got := c.id.String(); got != c.want {
 			t.Errorf("%s, wanted %s", got, c.want)

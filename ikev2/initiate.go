@@ -255,7 +255,7 @@ func (e *Engine) checkResponder(sa *ikeSA, ps []wire.Payload, then func(error)) 
 		then(err)
 		return
 	}
-	if got := identityOf(idr); got != sa.peer.RemoteID {
+	if got := identityOf(idr); got.Folded() != sa.peer.RemoteID.Folded() {
 		then(&identityError{fmt.Sprintf("the peer says that it is %s, not %s", got, sa.peer.RemoteID)})
 		return
 	}

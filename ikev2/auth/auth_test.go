@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"mipsecd/ikev2/dn"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/testpki"
 )
@@ -252,6 +253,15 @@ func TestRFC8247_3_2_Signatures(t *testing.T) {
 	failed(t, trust.Check(c, now), "but the peer has not sent SIGNATURE_HASH_ALGORITHMS")
 }
 
+func distinguishedName(t *testing.T, text string) string {
+	t.Helper()
+	der, err := dn.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(der)
+}
+
 func TestRFC4877_7_3_IdentityOfTheCertificate(t *testing.T) {
 	ip6, ip4 := net.ParseIP("2001:db8::1"), net.ParseIP("192.0.2.1").To4()
 	root := testpki.NewAuthority(t, "root")
@@ -282,10 +292,14 @@ func TestRFC4877_7_3_IdentityOfTheCertificate(t *testing.T) {
 		{wire.IDIPv6Addr, string(ip6), full, ""},
 		{wire.IDIPv4Addr, string(ip4), full, ""},
 		{wire.IDIPv6Addr, string(net.ParseIP("2001:db8::2")), full,
-			`is not of "2001:db8::2": its iPAddress is "2001:db8::1 192.0.2.1"`},
+			`is not of "2001:db8::2": its iPAddress is "2001:db8::1, 192.0.2.1"`},
 		{wire.IDIPv6Addr, "2001:db8::1", full, "iPAddress"},
 		{wire.IDIPv6Addr, string(ip6), bare, "iPAddress"},
 		{wire.IDDERASN1DN, string(full.RawSubject), full, ""},
+		{wire.IDDERASN1DN, distinguishedName(t, "cn = HOST"), full, ""},
+		{wire.IDDERASN1DN, distinguishedName(t, "O=x, CN=Host"), full,
+			`is not of "O=x, CN=Host": its subject is "CN=Host"`},
+		{wire.IDDERASN1DN, "CN=Host", full, "is not of a distinguished name that is not one in DER: its subject"},
 		{wire.IDDERASN1DN, string(bare.RawSubject), full, `its subject is "CN=Host"`},
 		{wire.IDDERASN1DN, "", full, "subject"},
 		{wire.IDKeyID, "key", full, "ID_KEY_ID: no certificate can prove it"},

@@ -87,12 +87,12 @@ func weak(a x509.SignatureAlgorithm) bool {
 	return a == x509.MD5WithRSA || a == x509.SHA1WithRSA || a == x509.ECDSAWithSHA1 || a == x509.DSAWithSHA1
 }
 
-// subject and issuer name a certificate for people; what could confuse a terminal is quoted.
+// subject and issuer name a certificate for people.
 func subject(c *x509.Certificate) string {
-	if name := c.Subject.String(); name != "" {
-		return fmt.Sprintf("%q", name)
+	if len(c.Subject.Names) > 0 {
+		return distinguished(c.RawSubject)
 	}
 	return fmt.Sprintf("serial number %x of %s", c.SerialNumber, issuer(c))
 }
 
-func issuer(c *x509.Certificate) string { return fmt.Sprintf("%q", c.Issuer) }
+func issuer(c *x509.Certificate) string { return distinguished(c.RawIssuer) }

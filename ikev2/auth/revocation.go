@@ -78,4 +78,4 @@ func (t *Trust) checkRevoked(c, by *x509.Certificate, now time.Time) error {
 const removeFromCRL = 8
 
 // list names a revocation list by its issuer.
-func list(l *x509.RevocationList) string { return fmt.Sprintf("%q", l.Issuer) }
+func list(l *x509.RevocationList) string { return distinguished(l.RawIssuer) }

@@ -48,6 +48,9 @@ func (c *Credential) Format(f fmt.State, _ rune) {
 // Check holds that the certificate is one of this identity (RFC 4877 section 7.3).
 func (c *Credential) Check(id *wire.ID) error { return checkIdentity(c.chain[0], id) }
 
+// Subject is the certificate's subject in DER. As ID_DER_ASN1_DN it must be sent octet by octet (RFC 4945 section 3.1.5).
+func (c *Credential) Subject() []byte { return c.chain[0].RawSubject }
+
 // Certificates are the CERT payloads, that of the key first (RFC 7296 section 3.6). They are sent whatever a CERTREQ asks
 // for, which is a suggestion only (section 3.7).
 func (c *Credential) Certificates() []wire.Payload {
