@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"fmt"
+	"net/netip"
 
 	"mipsecd/internal/cursor"
 )
@@ -22,6 +23,95 @@ type CP struct {
 type CPAttribute struct {
 	Type  CPAttributeType // 15 bits
 	Value []byte
+}
+
+// AddrAttribute is an attribute with an address, such as INTERNAL_IP6_DNS. The zero Addr asks for one.
+func AddrAttribute(t CPAttributeType, a netip.Addr) CPAttribute {
+	return CPAttribute{Type: t, Value: a.AsSlice()}
+}
+
+// PrefixAttribute is INTERNAL_IP6_ADDRESS or INTERNAL_IP6_SUBNET: an IPv6 address and the length of its link's prefix.
+// The zero Prefix asks for one.
+func PrefixAttribute(t CPAttributeType, p netip.Prefix) CPAttribute {
+	if !p.IsValid() {
+		return CPAttribute{Type: t}
+	}
+	return CPAttribute{Type: t, Value: append(p.Addr().AsSlice(), uint8(p.Bits()))}
+}
+
+// HomePrefixAttribute is MIP6_HOME_PREFIX: an IPv6 prefix of the home link, and its lifetime in seconds, of which all ones
+// are for ever (RFC 5026 section 8.2).
+func HomePrefixAttribute(p netip.Prefix, lifetime uint32) CPAttribute {
+	value := append(binary.BigEndian.AppendUint32(nil, lifetime), p.Addr().AsSlice()...)
+	return CPAttribute{Type: MIP6HomePrefix, Value: append(value, uint8(p.Bits()))}
+}
+
+// Has reports whether there is an attribute of this type, be it empty.
+func (p *CP) Has(t CPAttributeType) bool {
+	for _, a := range p.Attributes {
+		if a.Type == t {
+			return true
+		}
+	}
+	return false
+}
+
+// Addrs are the addresses of all attributes of one type, as AddrAttribute makes them; the zero Addr is of one that is
+// empty.
+func (p *CP) Addrs(t CPAttributeType) (list []netip.Addr) {
+	for _, a := range p.Attributes {
+		if a.Type == t {
+			addr, _ := netip.AddrFromSlice(a.Value)
+			list = append(list, addr)
+		}
+	}
+	return list
+}
+
+// Prefixes are those of all attributes of one type, as PrefixAttribute or HomePrefixAttribute makes them; the zero Prefix
+// is of one that is empty. Bits of the address beyond the prefix are kept.
+func (p *CP) Prefixes(t CPAttributeType) (list []netip.Prefix) {
+	for _, a := range p.Attributes {
+		if a.Type == t {
+			list = append(list, a.prefix())
+		}
+	}
+	return list
+}
+
+// prefix is the IPv6 address and the prefix length that a value ends with.
+func (a CPAttribute) prefix() netip.Prefix {
+	at := len(a.Value) - prefixLen
+	if at < 0 {
+		return netip.Prefix{}
+	}
+	addr, _ := netip.AddrFromSlice(a.Value[at : at+16])
+	return netip.PrefixFrom(addr, int(a.Value[at+16]))
+}
+
+// prefixLen is the length of an IPv6 address with the length of its prefix.
+const prefixLen = 17
+
+// cpLengths are the lengths that attributes must have if they are not empty. Others may have any.
+var cpLengths = map[CPAttributeType]int{
+	InternalIP4Address: 4, InternalIP4Netmask: 4, InternalIP4DNS: 4, InternalIP4NBNS: 4, InternalIP4DHCP: 4,
+	InternalIP4Subnet: 8, InternalIP6Address: prefixLen, InternalIP6DNS: 16, InternalIP6DHCP: 16,
+	InternalIP6Subnet: prefixLen, MIP6HomePrefix: 4 + prefixLen,
+}
+
+// check holds that the value is one of its type.
+func (a CPAttribute) check() error {
+	size, fixed := cpLengths[a.Type]
+	switch {
+	case len(a.Value) == 0:
+	case fixed && len(a.Value) != size:
+		return unexpected("length of "+a.Type.String(), len(a.Value), "0 or %d", size)
+	case a.Type == SupportedAttributes && len(a.Value)%2 != 0:
+		return unexpected("length of "+a.Type.String(), len(a.Value), "a multiple of 2")
+	case fixed && size >= prefixLen && a.Value[size-1] > 128:
+		return unexpected("prefix length of "+a.Type.String(), a.Value[size-1], "at most 128")
+	}
+	return nil
 }
 
 // Type is PayloadCP.
@@ -45,6 +135,9 @@ func (p *CP) decode(body []byte) error {
 		a.Value = r.Bytes(int(r.U16()))
 		if err := r.Err(); err != nil {
 			return fmt.Errorf("attribute %d: Attribute Type, Length and Value: %w", number, err)
+		}
+		if err := a.check(); err != nil {
+			return fmt.Errorf("attribute %d: %w", number, err)
 		}
 		p.Attributes = append(p.Attributes, a)
 	}

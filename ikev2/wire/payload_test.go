@@ -138,11 +138,27 @@ var samples = []sample{
 	},
 	{
 		name: "CP", payload: &CP{Kind: CFGRequest, Attributes: []CPAttribute{
-			{Type: InternalIP6Address, Value: []byte{}}, {Type: MIP6HomePrefix, Value: []byte{1, 2}},
+			{Type: InternalIP6Address, Value: []byte{}}, {Type: ApplicationVersion, Value: []byte("v1")},
 		}},
-		body:     "01 000000 0008 0000 0010 0002 0102",
+		body:     "01 000000 0008 0000 0007 0002 7631",
 		reserved: map[int]byte{1: 0xff, 2: 0xff, 3: 0xff, 4: 0x80, 8: 0x80},
 		valid:    []int{4, 8}, freeFrom: -1,
+	},
+	{
+		name: "CP that assigns a home address", payload: &CP{Kind: CFGReply, Attributes: []CPAttribute{
+			PrefixAttribute(InternalIP6Address, netip.MustParsePrefix("2001:db8:1::100/64")),
+			AddrAttribute(InternalIP6DNS, netip.MustParseAddr("2001:db8:1::53")),
+			HomePrefixAttribute(netip.MustParsePrefix("2001:db8:1::/64"), 86400),
+			PrefixAttribute(InternalIP6Subnet, netip.MustParsePrefix("2001:db8::/32")),
+			{Type: SupportedAttributes, Value: []byte{0, 8, 0, 16}},
+			AddrAttribute(InternalIP4Address, netip.MustParseAddr("192.0.2.1")),
+		}},
+		body: "02 000000  0008 0011 20010db8 00010000 00000000 00000100 40" +
+			"000a 0010 20010db8 00010000 00000000 00000053" +
+			"0010 0015 00015180 20010db8 00010000 00000000 00000000 40" +
+			"000f 0011 20010db8 00000000 00000000 00000000 20" +
+			"000e 0004 0008 0010  0001 0004 c0000201",
+		valid: []int{4, 25, 45, 70, 91, 99}, freeFrom: -1,
 	},
 	{name: "EAP", payload: &EAP{Data: []byte{3, 1, 0, 4}}, body: "03010004", freeFrom: 0},
 	{name: "Unknown", payload: &Unknown{Kind: 200, Data: []byte{1, 2}}, body: "0102", freeFrom: 0},

@@ -105,6 +105,12 @@ func TestRefused(t *testing.T) {
 		{"ports in reverse", PayloadTSr, "00 00 0018 01000000 07 11 0010 ffff0001 c0000201 c0000201",
 			"End Port: 1, expected not below Start Port 65535"},
 		{"attribute above the configuration", PayloadCP, "00 00 000d 01000000 0008 0002 00", "attribute 1: "},
+		{"attribute of another length", PayloadCP, "00 00 001c 02000000 0008 0010" + strings.Repeat("00", 16),
+			"attribute 1: length of INTERNAL_IP6_ADDRESS: 16, expected 0 or 17"},
+		{"half an attribute type", PayloadCP, "00 00 000f 02000000 000e 0003 000800",
+			"length of SUPPORTED_ATTRIBUTES: 3, expected a multiple of 2"},
+		{"prefix of more than an address", PayloadCP, "00 00 0021 02000000 0010 0015" + strings.Repeat("00", 20) + "81",
+			"prefix length of MIP6_HOME_PREFIX: 129, expected at most 128"},
 	} {
 		_, err := ParsePayloads(c.first, hexBytes(c.chain))
 		if wantError(t, err, NotifyInvalidSyntax); !strings.Contains(err.Error(), c.want) {

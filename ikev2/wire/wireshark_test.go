@@ -111,8 +111,15 @@ func TestWiresharkReadsTheSame(t *testing.T) {
 			"isakmp.typepayload": "35,36,37,39,47,48", "isakmp.id.type": "2,5", "isakmp.id.data.fqdn": "mn.example",
 			"isakmp.id.data.ipv6_addr": "2001:db8:1::1", "isakmp.cert.encoding": "12",
 			"isakmp.cert.x509.url": "http://ca.example/mn",
-			"isakmp.auth.method":   "2", "isakmp.auth.data": "090807", "isakmp.cfg.type": "1", "isakmp.cfg.attr.type": "8,16",
-			"isakmp.cfg.attr.length": "0,2", "isakmp.cfg.attr.value": "0102", "eap.code": "3", "eap.id": "1",
+			"isakmp.auth.method":   "2", "isakmp.auth.data": "090807", "isakmp.cfg.type": "1", "isakmp.cfg.attr.type": "8,7",
+			"isakmp.cfg.attr.length": "0,2", "isakmp.cfg.attr.application_version": "v1", "eap.code": "3", "eap.id": "1",
+		}},
+		{"a home address", []string{"CP that assigns a home address"}, map[string]string{
+			"isakmp.cfg.type": "2", "isakmp.cfg.attr.type": "8,10,16,15,14,1", "isakmp.cfg.attr.length": "17,16,21,17,4,4",
+			"isakmp.cfg.attr.internal_ip6_address":        "2001:db8:1::100",
+			"isakmp.cfg.attr.internal_ip6_address.prefix": "64", "isakmp.cfg.attr.internal_ip6_dns": "2001:db8:1::53",
+			"isakmp.cfg.attr.internal_ip6_subnet_ip": "2001:db8::", "isakmp.cfg.attr.internal_ip6_subnet_prefix": "32",
+			"isakmp.cfg.attr.supported_attributes": "8,16", "isakmp.cfg.attr.internal_ip4_address": "192.0.2.1",
 		}},
 		{"INFORMATIONAL", []string{"D of the IKE_SA"}, map[string]string{
 			"isakmp.delete.protoid": "1", "isakmp.spisize": "0", "isakmp.spinum": "0",
