@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"errors"
 	"slices"
 
 	"mipsecd/ikev2/suite"
@@ -16,6 +17,20 @@ type acceptance struct {
 	demand spd.Demand
 	larva  spd.SAID // our inbound SA, reserved
 	rekeys *childSA
+}
+
+// offered goes through what comes with a request for a Child SA: a wish for addresses first, as what is assigned decides
+// for which traffic the Child SA may be; what is to be told of it comes before the answer's SA payload.
+func (e *Engine) offered(
+	sa *ikeSA, in inbound, ps []wire.Payload, ours []suite.Proposal, then func([]wire.Payload, *acceptance, error),
+) {
+	e.configure(sa, ps, func(configuration []wire.Payload, err error) {
+		if err != nil {
+			then(nil, nil, err)
+			return
+		}
+		e.offeredChild(sa, in, ps, ours, func(ch *acceptance, err error) { then(configuration, ch, err) })
+	})
 }
 
 // offeredChild goes through what a peer's request for a Child SA needs: a proposal in common, the role's consent to the
@@ -83,6 +98,8 @@ func (e *Engine) consent(sa *ikeSA, r spd.Request, then func(spd.Demand, error))
 	e.requests[r.Request] = func(g spd.Grant) {
 		switch {
 		case sa.gone != nil:
+		case errors.Is(g.Err, spd.ErrUnassigned):
+			then(spd.Demand{}, refuse(wire.NotifyFailedCPRequired, "2.19", "%w", g.Err))
 		case g.Err != nil:
 			then(spd.Demand{}, refuse(wire.NotifyTSUnacceptable, "2.9", "%w", g.Err))
 		default:
@@ -167,7 +184,7 @@ func (e *Engine) childRequest(sa *ikeSA, in inbound, ps []wire.Payload, ni []byt
 		}
 	}
 	nr := e.random(nonceLen)
-	e.offeredChild(sa, in, ps, sa.peer.ESP, func(ch *acceptance, err error) {
+	e.offered(sa, in, ps, sa.peer.ESP, func(configuration []wire.Payload, ch *acceptance, err error) {
 		if err != nil {
 			answer(nil, err)
 			return
@@ -182,7 +199,7 @@ func (e *Engine) childRequest(sa *ikeSA, in inbound, ps []wire.Payload, ni []byt
 				answer(nil, err)
 			default:
 				child := ch.complete(e, sa, x.shared, ni, nr)
-				answer(withExchange(child, nr, ch.choice.suite.Group, x.public), nil)
+				answer(append(configuration, withExchange(child, nr, ch.choice.suite.Group, x.public)...), nil)
 			}
 		})
 	})

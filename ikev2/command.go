@@ -18,6 +18,11 @@ func (e *Engine) command(c spd.Command) {
 			delete(e.requests, c.Request)
 			then(c)
 		}
+	case spd.AddressGrant:
+		if then, ok := e.wishes[c.Request]; ok {
+			delete(e.wishes, c.Request)
+			then(c)
+		}
 	case spd.Connect:
 		e.connect(c)
 	case spd.Relocate:

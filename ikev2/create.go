@@ -230,7 +230,7 @@ func (e *Engine) notThere(n *negotiation) {
 
 // childAgreed goes on with a response that has no error.
 func (e *Engine) childAgreed(sa *ikeSA, n *negotiation, r *request, ps []wire.Payload) {
-	c, err := n.accepted(ps)
+	c, err := n.accepted(e, ps)
 	nonce, okN := wire.Find[*wire.Nonce](ps)
 	ke, okKE := wire.Find[*wire.KE](ps)
 	switch {
@@ -257,7 +257,7 @@ func (e *Engine) childAgreed(sa *ikeSA, n *negotiation, r *request, ps []wire.Pa
 }
 
 // accepted checks the peer's answer against what was asked.
-func (n *negotiation) accepted(ps []wire.Payload) (*childSA, error) {
+func (n *negotiation) accepted(e *Engine, ps []wire.Payload) (*childSA, error) {
 	answer, ok := wire.Find[*wire.SA](ps)
 	if !ok {
 		return nil, errors.New("the answer has no SA")
@@ -275,6 +275,11 @@ func (n *negotiation) accepted(ps []wire.Payload) (*childSA, error) {
 	}
 	if transport := wire.FindNotify(ps, wire.NotifyUseTransportMode) != nil; transport != (n.demand.Mode == spd.Transport) {
 		return nil, fmt.Errorf("the peer does not agree to %s mode", n.demand.Mode)
+	}
+	if n.demand.Unassigned {
+		if err := e.toAssigned(&n.demand, traffic.Local); err != nil {
+			return nil, err
+		}
 	}
 	d := n.demand
 	d.Traffic = traffic

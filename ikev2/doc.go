@@ -12,5 +12,6 @@
 //	INFORMATIONAL           inform.go
 //	a movement              move.go
 //	a message in fragments  fragment.go
+//	addresses assigned      configuration.go
 //	what other RFCs add     extension.go, and a file for each
 package ikev2

@@ -190,6 +190,8 @@ type Engine struct {
 	lastID   uint64 // of jobs and requests, and the order in which IKE_SAs come to stand
 	jobs     map[uint64]func(JobDone)
 	requests map[uint64]func(spd.Grant)
+	wishes   map[uint64]func(spd.AddressGrant)
+	assigned map[string][]netip.Prefix // the addresses that peers have last assigned to this host, by peer
 }
 
 // New makes an engine without any IKE_SA.
@@ -210,6 +212,7 @@ func New(cfg Config) *Engine {
 		halfOpen: halfOpens{from: map[netip.Prefix]int{}},
 		removed:  removedPairs{byPeer: map[string][]*childSA{}},
 		jobs:     map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
+		wishes: map[uint64]func(spd.AddressGrant){}, assigned: map[string][]netip.Prefix{},
 		lastID: uint64(cfg.Shard) << 56, // a Grant finds its way back by it
 	}
 }

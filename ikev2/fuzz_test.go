@@ -180,7 +180,7 @@ func (u *fuzzing) payload(h *host, sa *ikeSA) wire.Payload {
 		data[i] = byte(i) ^ fill
 	}
 	group := suite.Group(u.next()%40 + 1)
-	switch u.pick(14) {
+	switch u.pick(15) {
 	case 0:
 		return offerIKE(h.peer.IKE, [][]byte{nil, data[:min(8, len(data))], spiBytes(uint64(u.next()))}[u.pick(3)])
 	case 1:
@@ -227,6 +227,10 @@ func (u *fuzzing) payload(h *host, sa *ikeSA) wire.Payload {
 		return h.peer.LocalID.payload(u.pick(2) == 0)
 	case 12:
 		return &wire.Auth{Method: wire.AuthSharedKey, Data: data}
+	case 13:
+		return &wire.CP{Kind: wire.CPKind(u.pick(5)), Attributes: []wire.CPAttribute{
+			{Type: wire.CPAttributeType(u.pick(20))}, wire.PrefixAttribute(wire.InternalIP6Address, given.Addresses[0]),
+		}}
 	}
 	return &wire.Unknown{Kind: wire.PayloadType(u.next()), Critical: u.pick(2) == 0, Data: data}
 }

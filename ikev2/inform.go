@@ -7,7 +7,7 @@ import (
 	"mipsecd/ikev2/wire"
 )
 
-// informRequest answers INFORMATIONAL: Delete, or a sign of life (RFC 7296 section 1.4).
+// informRequest answers INFORMATIONAL: Delete, a question (CFG_REQUEST), or a sign of life (RFC 7296 section 1.4).
 func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	if wire.FindNotify(ps, wire.NotifyAuthenticationFailed) != nil { // RFC 7296 section 2.21.2
 		e.reply(sa, in, nil)
@@ -31,7 +31,12 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	if len(gone) > 0 {
 		answer = append(answer, &wire.Delete{Protocol: wire.ProtocolESP, SPIs: gone})
 	}
-	e.reply(sa, in, answer)
+	e.configure(sa, ps, func(configuration []wire.Payload, err error) {
+		if err != nil {
+			configuration = []wire.Payload{errorNotify(err)}
+		}
+		e.reply(sa, in, append(answer, configuration...))
+	})
 }
 
 // deletedByPeer removes the pairs that the peer names by its inbound SPIs, and yields ours. A pair that we are deleting

@@ -225,7 +225,7 @@ func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, 
 	}
 	if err := errorIn(ps); err != nil {
 		n.giveUp(e, err)
-	} else if c, err := n.accepted(ps); err != nil {
+	} else if c, err := n.accepted(e, ps); err != nil {
 		n.reject(e, sa, err)
 	} else {
 		n.complete(e, sa, c, nil, ni, nr)

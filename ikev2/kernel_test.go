@@ -154,8 +154,9 @@ func (w *world) settled(n int) {
 func (h *host) clean(t testing.TB) {
 	t.Helper()
 	e := h.engine
-	if len(h.larval) > 0 || len(e.jobs) > 0 || len(e.requests) > 0 || len(h.jobs) > 0 {
-		t.Errorf("%s: left over: %d larval SAs, %d jobs, %d requests", h.name, len(h.larval), len(e.jobs), len(e.requests))
+	if len(h.larval) > 0 || len(e.jobs) > 0 || len(e.requests)+len(e.wishes) > 0 || len(h.jobs) > 0 {
+		t.Errorf("%s: left over: %d larval SAs, %d jobs, %d requests", h.name, len(h.larval), len(e.jobs),
+			len(e.requests)+len(e.wishes))
 	}
 	known := map[spd.SAID]bool{}
 	note := func(c *childSA) { known[c.inID()], known[c.outID()] = true, true }

@@ -159,10 +159,11 @@ func errorNotify(err error) *wire.Notify {
 	return &wire.Notify{Kind: wire.NotifyInvalidSyntax}
 }
 
-// errorIn is the first error notification of a message as an error, or nil.
+// errorIn is the first error notification of a message as an error, or nil. USE_ASSIGNED_HoA is one by its number only:
+// what goes with it is in the CFG_REPLY (RFC 5026 section 5.3.2).
 func errorIn(ps []wire.Payload) error {
 	for n := range wire.Notifies(ps) {
-		if n.Kind.IsError() {
+		if n.Kind.IsError() && n.Kind != wire.NotifyUseAssignedHoA {
 			return &peerError{n.Kind}
 		}
 	}

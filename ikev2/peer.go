@@ -7,6 +7,7 @@ import (
 	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/internal/secret"
+	"mipsecd/spd"
 )
 
 // Peer is what this host knows of one peer. It is not changed once an Engine has it.
@@ -24,6 +25,8 @@ type Peer struct {
 	// Liveness is how long the peer may be silent before it is asked whether it is alive (RFC 7296 section 2.4); zero
 	// never asks.
 	Liveness time.Duration
+	// Wish is what this host asks to be assigned when it begins an IKE_SA with the peer; nil asks for nothing.
+	Wish *spd.Wish
 }
 
 // Peers finds peers. Its answers do not change while an Engine uses it; it may be asked by several engines at once.

@@ -161,9 +161,10 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
 	answer = append(answer, extensions.answerAuth(e, sa, ps)...)
 
-	e.offeredChild(sa, in, ps, withoutGroups(sa.peer.ESP), func(ch *acceptance, err error) {
+	e.offered(sa, in, ps, withoutGroups(sa.peer.ESP), func(configuration []wire.Payload, ch *acceptance, err error) {
 		e.establish(sa)
 		e.up(sa, first, 0)
+		answer = append(answer, configuration...)
 		if err != nil {
 			// The Child SA is refused, the IKE_SA stands (RFC 7296 section 1.2).
 			e.emit(Dropped{Remote: in.at.Remote, Err: err})

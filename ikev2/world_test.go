@@ -93,8 +93,9 @@ type host struct {
 	engine *Engine
 	*kernel
 	policies []spd.Demand
-	refuse   error // what the role answers to every Request
-	hold     bool  // jobs wait for work
+	refuse   error            // what the role answers to every Request
+	gives    spd.AddressGrant // what it answers to every AddressRequest
+	hold     bool             // jobs wait for work
 	jobs     []func()
 	notices  []spd.Notice
 	dropped  []error
@@ -224,8 +225,11 @@ func (h *host) step(in Input) {
 				})
 			case Notice:
 				h.notices = append(h.notices, f.Notice)
-				if r, ok := f.Notice.(spd.Request); ok {
+				switch r := f.Notice.(type) {
+				case spd.Request:
 					inputs = h.job(inputs, func() Input { return Command{h.grant(r)} })
+				case spd.AddressRequest:
+					inputs = h.job(inputs, func() Input { return Command{h.assign(r)} })
 				}
 			case Dropped:
 				h.dropped = append(h.dropped, f.Err)
@@ -266,6 +270,13 @@ func (h *host) grant(r spd.Request) spd.Grant {
 		}
 	}
 	return spd.Grant{Request: r.Request, Err: errors.New("no policy")}
+}
+
+// assign is the role's answer to a wish for addresses.
+func (h *host) assign(r spd.AddressRequest) spd.AddressGrant {
+	g := h.gives
+	g.Request = r.Request
+	return g
 }
 
 // send puts a datagram on the network, unless that loses it.

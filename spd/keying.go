@@ -25,6 +25,9 @@ type Demand struct {
 	Mode    Mode
 	// Local and Remote are the addresses of the SAs.
 	Local, Remote netip.Addr
+	// Unassigned leaves it to the peer which of the addresses in Traffic.Local this host gets: the traffic is narrowed to
+	// what the peer assigns, and in transport mode Local becomes that.
+	Unassigned bool
 	// ReqidIn and ReqidOut tie the SAs to their policies, each direction to its own.
 	ReqidIn, ReqidOut uint32
 	// Acquire is the sequence number of the kernel's ACQUIRE that asks for the pair, or zero.
