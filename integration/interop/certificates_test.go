@@ -21,11 +21,13 @@ type papers struct {
 	mnKey    []byte // PEM
 	haKey    []byte
 	stranger *testpki.Authority // of nobody's certificate
+	trusted  *testpki.Authority // by mipsecd
 }
 
 func newPapers(t *testing.T, kind string) *papers {
 	t.Helper()
 	p := &papers{kind: kind, root: testpki.NewAuthority(t, "root"), stranger: testpki.NewAuthority(t, "stranger")}
+	p.trusted = p.root
 	key := testpki.Key(kind)
 	p.mnKey = testpki.KeyPEM(key)
 	p.mn = p.root.Issue(t, "mn", key, func(c *x509.Certificate) { c.EmailAddresses = []string{identityMN} })
@@ -56,63 +58,41 @@ func (p *papers) writeTo(t *testing.T, n lab.Node, trusted *testpki.Authority, c
 }
 
 // forMipsecd writes mipsecd's papers and yields the lines of its configuration about them.
-func (p *papers) forMipsecd(t *testing.T, n lab.Node, trusted *testpki.Authority) string {
+func (p *papers) forMipsecd(t *testing.T, n lab.Node) string {
 	t.Helper()
 	dir := t.TempDir()
 	cert, key, ca := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
-	p.writeTo(t, n, trusted, cert, key, ca)
+	p.writeTo(t, n, p.trusted, cert, key, ca)
 	return fmt.Sprintf("certificate-file = %q\nprivate-key-file = %q\nca-file = %q\n", cert, key, ca)
 }
 
-// forCharon puts charon's papers where swanctl finds them.
-func (p *papers) forCharon(t *testing.T, c *charon) {
-	t.Helper()
-	p.writeTo(t, c.node, p.root, c.path("x509/own.pem"), c.path("private/own.pem"), c.path("x509ca/root.pem"))
-	t.Cleanup(func() {
-		for _, dir := range []string{"x509", "private", "x509ca"} {
-			must(t, os.RemoveAll(c.path(dir)))
-		}
-	})
-}
-
-// certified are the options of both for certificates, where mipsecd trusts this authority.
-func (p *pairing) certified(t *testing.T, papers *papers, trusted *testpki.Authority) (mipsecdOptions, charonOptions) {
-	t.Helper()
-	m, c := modern.mipsecd(), modern.charon()
-	m.certified, c.certified = true, true
-	m.more = papers.forMipsecd(t, p.mipsecdOn, trusted)
-	papers.forCharon(t, p.charon)
-	return m, c
-}
-
-// certificates: both sign by keys of one kind and prove themselves by certificates (RFC 7427, RFC 8420). mipsecd's RSA
-// signatures are RSASSA-PSS; strongSwan's are RSASSA-PKCS1-v1_5.
-func (p *pairing) certificates(t *testing.T) {
-	for _, c := range []struct{ kind, theirs, ours string }{
-		{"RSA", "RSA_EMSA_PKCS1_SHA2_256", "RSA_EMSA_PSS_SHA2_256_SALT_32"},
-		{"P-256", "ECDSA_WITH_SHA256_DER", "ECDSA_WITH_SHA256_DER"},
-		{"Ed25519", "ED25519", "ED25519"},
-	} {
-		t.Run(c.kind, func(t *testing.T) {
-			papers := newPapers(t, c.kind)
-			m, ch := p.certified(t, papers, papers.root)
-			x := p.meet(t, m, ch)
-			x.establish(t, binding)
-			x.passes(t, binding, x.agreed(t, binding).children[0])
-			mine, theirs := identityMN, identityHA
-			if x.charonOn == lab.MN {
-				mine, theirs = theirs, mine
+// certificates: both sign by keys of one kind and prove themselves by certificates (RFC 7427, RFC 8420).
+func (p *pairing) certificates(t *testing.T, kinds ...string) {
+	for _, kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			x := p.meetCertified(t, newPapers(t, kind))
+			x.establish(t, x.first)
+			x.passesFirst(t)
+			for _, pattern := range x.peer.verifies(kind) {
+				x.logged(t, 0, pattern)
 			}
-			x.logged(t, 0, fmt.Sprintf(`authentication of '%s' with %s successful`, mine, c.ours))
-			x.logged(t, 0, fmt.Sprintf(`authentication of '%s' \(myself\) with %s successful`, theirs, c.theirs))
 		})
 	}
 	t.Run("of another authority", func(t *testing.T) {
 		papers := newPapers(t, "P-256")
-		m, c := p.certified(t, papers, papers.stranger)
-		x := p.meet(t, m, c)
-		x.refused(t, payload.name, `N\(AUTH_FAILED\)`)
+		papers.trusted = papers.stranger
+		x := p.meetCertified(t, papers)
+		x.refused(t, refusesAuth)
 		x.nothing(t)
 		x.hidden(t)
 	})
+}
+
+// meetCertified is meet with certificates for both.
+func (p *pairing) meetCertified(t *testing.T, papers *papers) *meeting {
+	t.Helper()
+	m, o := modern.mipsecd(), modern.peer()
+	m.certified, o.papers = true, papers
+	m.more = papers.forMipsecd(t, p.mipsecdOn)
+	return p.meet(t, m, o)
 }

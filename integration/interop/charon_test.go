@@ -131,14 +131,6 @@ func (c *charon) log(t *testing.T) string {
 	return string(b)
 }
 
-// charonOptions are what the tests vary.
-type charonOptions struct {
-	suite
-	secret    string
-	certified bool   // not by the secret
-	liveness  string // dpd_delay, "0s" is never
-}
-
 // Reqids of charon's SAs: it has one for both directions.
 const (
 	charonBindingReqid = 11
@@ -212,7 +204,7 @@ secrets {
 // for Mobile IPv6: SAs on the addresses of the traffic selectors. The policies for it are then a mobility daemon's, so that
 // they tell the types of the Mobility Header apart as the kernel has them. It can also ask for what is another mobile
 // node's.
-func (c *charon) configure(t *testing.T, o charonOptions) {
+func (c *charon) configure(t *testing.T, o peerOptions) {
 	t.Helper()
 	id, peer, address, remote := identityMN, identityHA, careOf.String(), lab.HomeAgent.String()
 	out, in := "out", "in" // toward the home agent and back
@@ -225,7 +217,8 @@ func (c *charon) configure(t *testing.T, o charonOptions) {
 	others := c.selectors(bindingTS(othersHoA), bindingTS(lab.HomeAgent))
 	othersPayload := c.selectors(othersHoA.String()+"/128", "::/0")
 	own, theirs := "psk", "psk"
-	if o.certified {
+	if o.papers != nil {
+		c.give(t, o.papers)
 		own, theirs = "pubkey\n\t\t\tcerts = own.pem", "pubkey"
 	}
 	write(t, c.path("swanctl.conf"), fmt.Sprintf(swanctlConf, address, remote, o.ike, cmp.Or(o.liveness, "0s"), id, peer,
@@ -237,6 +230,17 @@ func (c *charon) configure(t *testing.T, o charonOptions) {
 	must(t, c.node.IP(
 		fmt.Sprintf(policy, lab.HoA, lab.HomeAgent, bindingUpdate, out, charonBindingReqid)+
 			fmt.Sprintf(policy, lab.HomeAgent, lab.HoA, bindingAck, in, charonBindingReqid)))
+}
+
+// give puts its papers where swanctl finds them, until the test ends.
+func (c *charon) give(t *testing.T, p *papers) {
+	t.Helper()
+	p.writeTo(t, c.node, p.root, c.path("x509/own.pem"), c.path("private/own.pem"), c.path("x509ca/root.pem"))
+	t.Cleanup(func() {
+		for _, dir := range []string{"x509", "private", "x509ca"} {
+			must(t, os.RemoveAll(c.path(dir)))
+		}
+	})
 }
 
 // Types of Mobility Header.

@@ -25,10 +25,10 @@ func (p *pairing) fragments(t *testing.T) {
 	for _, g := range manyGroups {
 		m.esp += "," + manyAlgorithms + "-" + g
 	}
-	x := p.meet(t, m, modern.charon())
+	x := p.meet(t, m, modern.peer())
 	established := x.homeAgentAsks(t)
 	auth, long := "request", "CREATE_CHILD_SA"
-	if x.charonOn == lab.HA {
+	if x.peerOn == lab.HA {
 		auth, long = "response", "IKE_AUTH"
 	}
 	x.logged(t, 0, `generating IKE_AUTH `+auth+` 1 \[ EF\(2/\d\) \]`)

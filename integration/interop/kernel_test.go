@@ -4,6 +4,7 @@ package interop
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -61,44 +62,52 @@ func kernelSAs(t *testing.T, n lab.Node) (list []esp) {
 
 // traffic is a kind of traffic that is protected by a Child SA of its own.
 type traffic struct {
-	name                 string // in the configuration of both
+	name                 string // in the configuration of the peer
 	mode                 string
 	mobile, home         netip.Addr // ends of the SAs
 	reqidToHA, reqidToMN int        // mipsecd's
-	charonReqid          int
 }
 
 var (
 	// binding is Binding Updates and Acknowledgements: SAs on the home address, wherever the mobile node is.
-	binding = traffic{"binding", "transport", lab.HoA, lab.HomeAgent, reqidBU, reqidBA, charonBindingReqid}
+	binding = traffic{"binding", "transport", lab.HoA, lab.HomeAgent, reqidBU, reqidBA}
 	// payload is all traffic of the home address, in a tunnel from the care-of address.
-	payload = traffic{"payload", "tunnel", careOf, lab.HomeAgent, reqidPayloadToHA, reqidPayloadToMN, charonPayloadReqid}
+	payload = traffic{"payload", "tunnel", careOf, lab.HomeAgent, reqidPayloadToHA, reqidPayloadToMN}
 )
 
 // spis are those of a Child SA's two SAs.
 type spis struct{ toHA, toMN uint32 }
 
-// find picks the SAs of one kind of traffic out of a host's.
-func (k traffic) find(n lab.Node, mipsecdOn lab.Node, sas []esp) (found spis, err error) {
-	up, down := k.reqidToHA, k.reqidToMN
-	if n != mipsecdOn {
-		up, down = k.charonReqid, k.charonReqid
-	}
+// find picks the SAs of one kind of traffic out of those of mipsecd's host.
+func (k traffic) find(sas []esp) (found spis, err error) {
 	one := func(src, dst netip.Addr, reqid int) (spi uint32) {
 		for _, sa := range sas {
 			if sa.src == src && sa.dst == dst && sa.mode == k.mode && sa.reqid == reqid {
 				if spi != 0 {
-					err = fmt.Errorf("%s has two %s SAs from %s to %s with reqid %d", n, k.mode, src, dst, reqid)
+					err = fmt.Errorf("two %s SAs from %s to %s with reqid %d", k.mode, src, dst, reqid)
 				}
 				spi = sa.spi
 			}
 		}
 		if spi == 0 {
-			err = fmt.Errorf("%s has no %s SA from %s to %s with reqid %d, but %v", n, k.mode, src, dst, reqid, sas)
+			err = fmt.Errorf("no %s SA from %s to %s with reqid %d, but %v", k.mode, src, dst, reqid, sas)
 		}
 		return spi
 	}
-	return spis{one(k.mobile, k.home, up), one(k.home, k.mobile, down)}, err
+	return spis{one(k.mobile, k.home, k.reqidToHA), one(k.home, k.mobile, k.reqidToMN)}, err
+}
+
+// has checks that both SAs with these SPIs are among those of the peer's host.
+func (k traffic) has(sas []esp, s spis) error {
+	one := func(src, dst netip.Addr, spi uint32) error {
+		if !slices.ContainsFunc(sas, func(e esp) bool {
+			return e.src == src && e.dst == dst && e.mode == k.mode && e.spi == spi
+		}) {
+			return fmt.Errorf("no %s SA from %s to %s with SPI %08x, but %v", k.mode, src, dst, spi, sas)
+		}
+		return nil
+	}
+	return errors.Join(one(k.mobile, k.home, s.toHA), one(k.home, k.mobile, s.toMN))
 }
 
 // packets is how many packets have used the SAs with these SPIs on a host.

@@ -7,32 +7,43 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 	"testing"
 
 	"mipsecd/integration/lab"
 )
 
-// pairing is mipsecd on one host and charon on the other.
+// pairing is mipsecd on one host and a peer on the other.
 type pairing struct {
 	*world
-	mipsecdOn, charonOn lab.Node
-	charon              *charon
+	mipsecdOn, peerOn lab.Node
+	peer              peer
+	charon            *charon // the peer, if it is strongSwan
+
+	// What the Child SAs are for that the tests have made: first by IKE_AUTH, then by CREATE_CHILD_SA.
+	first, second traffic
+}
+
+// opposite is the other of the two hosts that have an IKEv2 daemon.
+func opposite(n lab.Node) lab.Node {
+	if n == lab.MN {
+		return lab.HA
+	}
+	return lab.MN
 }
 
 // meeting is one run of both with a configuration each.
 type meeting struct {
 	*pairing
 	mipsecd *mipsecd
-	start   int // where charon's log was
+	start   int // where the peer's log was
 }
 
-// meet configures charon, starts mipsecd, and clears up when the test ends.
-func (p *pairing) meet(t *testing.T, m mipsecdOptions, c charonOptions) *meeting {
+// meet configures the peer, starts mipsecd, and clears up when the test ends.
+func (p *pairing) meet(t *testing.T, m mipsecdOptions, o peerOptions) *meeting {
 	t.Helper()
-	x := &meeting{pairing: p, start: len(p.charon.log(t))}
+	x := &meeting{pairing: p, start: len(p.peer.log(t))}
 	t.Cleanup(func() { p.clear(t) })
-	p.charon.configure(t, c)
+	p.peer.configure(t, o)
 	t.Cleanup(func() {
 		if t.Failed() {
 			x.report(t)
@@ -42,38 +53,36 @@ func (p *pairing) meet(t *testing.T, m mipsecdOptions, c charonOptions) *meeting
 	return x
 }
 
-// clear ends what charon has, and takes policies and SAs away on both hosts.
+// clear ends what the peer has, and takes policies and SAs away on both hosts.
 func (p *pairing) clear(t *testing.T) {
 	t.Helper()
-	if strings.Contains(p.charon.sas(t), saEvent) {
-		p.charon.must(t, "--terminate", "--ike", "peer", "--force")
-	}
-	for _, n := range []lab.Node{p.mipsecdOn, p.charonOn} {
+	p.peer.clear(t)
+	for _, n := range []lab.Node{p.mipsecdOn, p.peerOn} {
 		if err := n.IP("xfrm policy flush ptype main\nxfrm state flush proto esp"); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// report logs what charon and the kernels say.
+// report logs what the peer and the kernels say.
 func (x *meeting) report(t *testing.T) {
-	t.Logf("charon on %s:\n%s", x.charonOn, x.charonLog(t))
-	for _, n := range []lab.Node{x.mipsecdOn, x.charonOn} {
+	t.Logf("%s on %s:\n%s", x.peer.name(), x.peerOn, x.peerLog(t))
+	for _, n := range []lab.Node{x.mipsecdOn, x.peerOn} {
 		out, err := n.Run("sh", "-c", "ip -s xfrm state; ip xfrm policy; grep -v '0$' /proc/net/xfrm_stat || true")
 		t.Logf("%s: %v\n%s", n, err, out)
 	}
 }
 
-// charonLog is what charon has logged since the meeting began.
-func (x *meeting) charonLog(t *testing.T) string { return x.charon.log(t)[x.start:] }
+// peerLog is what the peer has logged since the meeting began.
+func (x *meeting) peerLog(t *testing.T) string { return x.peer.log(t)[x.start:] }
 
-// logged waits until charon has logged something that the pattern matches, after a position in its log, and yields where
-// that ends.
+// logged waits until the peer has logged something that the pattern matches, after a position in its log, and yields
+// where that ends.
 func (x *meeting) logged(t *testing.T, after int, pattern string) (end int) {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	wait(t, "charon logs "+pattern, func() error {
-		found := re.FindStringIndex(x.charonLog(t)[after:])
+	wait(t, x.peer.name()+" logs "+pattern, func() error {
+		found := re.FindStringIndex(x.peerLog(t)[after:])
 		if found == nil {
 			return errors.New("it has not")
 		}
@@ -81,6 +90,12 @@ func (x *meeting) logged(t *testing.T, after int, pattern string) (end int) {
 		return nil
 	})
 	return end
+}
+
+// saw waits until the peer has logged an event.
+func (x *meeting) saw(t *testing.T, after int, e event) (end int) {
+	t.Helper()
+	return x.logged(t, after, x.peer.says(e))
 }
 
 // call makes traffic of one kind pass, both ways. On the mobile node it makes the kernel call for the SAs that are
@@ -94,17 +109,39 @@ func (x *meeting) call(t *testing.T, k traffic) {
 	}
 }
 
-// establish has a Child SA made, by mipsecd on the kernel's call or by charon on swanctl's.
+// establish has the mobile node ask for a Child SA: mipsecd on its kernel's call, the peer when it is told to.
 func (x *meeting) establish(t *testing.T, k traffic) {
 	t.Helper()
-	if x.charonOn == lab.MN {
-		x.charon.must(t, "--initiate", "--child", k.name)
+	if x.peerOn == lab.MN {
+		must(t, x.peer.initiate(k))
 	} else {
 		x.call(t, k)
 	}
 }
 
-// agreement is what mipsecd, charon and their kernels all have.
+// both has the Child SA for the first kind of traffic made by IKE_AUTH and the one for the second by CREATE_CHILD_SA.
+func (x *meeting) both(t *testing.T) agreement {
+	t.Helper()
+	x.establish(t, x.first)
+	x.agreed(t, x.first)
+	x.establish(t, x.second)
+	return x.agreed(t, x.first, x.second)
+}
+
+// bothPass has both kinds of traffic pass.
+func (x *meeting) bothPass(t *testing.T, a agreement) {
+	t.Helper()
+	x.passes(t, x.first, a.children[0])
+	x.passes(t, x.second, a.children[1])
+}
+
+// passesFirst has the first kind of traffic pass, for which there is the only Child SA.
+func (x *meeting) passesFirst(t *testing.T) {
+	t.Helper()
+	x.passes(t, x.first, x.agreed(t, x.first).children[0])
+}
+
+// agreement is what mipsecd, the peer and their kernels all have.
 type agreement struct {
 	ike      string // the IKE_SA's SPIs
 	children []spis
@@ -114,22 +151,21 @@ type agreement struct {
 // daemons say so. The children are in the order of the kinds.
 func (x *meeting) agreed(t *testing.T, kinds ...traffic) (all agreement) {
 	t.Helper()
-	wait(t, "mipsecd, charon and both kernels agree", func() (err error) {
+	wait(t, "mipsecd, "+x.peer.name()+" and both kernels agree", func() (err error) {
 		all = agreement{}
-		ours, theirs := kernelSAs(t, x.mipsecdOn), kernelSAs(t, x.charonOn)
+		ours, theirs := kernelSAs(t, x.mipsecdOn), kernelSAs(t, x.peerOn)
 		for _, k := range kinds {
-			a, errA := k.find(x.mipsecdOn, x.mipsecdOn, ours)
-			b, errB := k.find(x.charonOn, x.mipsecdOn, theirs)
-			if err := errors.Join(errA, errB); err != nil {
-				return err
+			s, err := k.find(ours)
+			if err != nil {
+				return fmt.Errorf("%s: %w", x.mipsecdOn, err)
 			}
-			if a != b {
-				return fmt.Errorf("%s: SPIs %08x on %s, %08x on %s", k.name, a, x.mipsecdOn, b, x.charonOn)
+			if err := k.has(theirs, s); err != nil {
+				return fmt.Errorf("%s: %w", x.peerOn, err)
 			}
-			all.children = append(all.children, a)
+			all.children = append(all.children, s)
 		}
 		if len(ours) != 2*len(kinds) || len(theirs) != 2*len(kinds) {
-			return fmt.Errorf("more SAs than wanted: %v on %s, %v on %s", ours, x.mipsecdOn, theirs, x.charonOn)
+			return fmt.Errorf("more SAs than wanted: %v on %s, %v on %s", ours, x.mipsecdOn, theirs, x.peerOn)
 		}
 		all.ike, err = x.daemonsAgree(t, all.children)
 		return err
@@ -137,7 +173,7 @@ func (x *meeting) agreed(t *testing.T, kinds ...traffic) (all agreement) {
 	return all
 }
 
-// daemonsAgree checks that mipsecd and charon know one IKE_SA, the same, between care-of address and home agent, and in
+// daemonsAgree checks that mipsecd and the peer know one IKE_SA, the same, between care-of address and home agent, and in
 // it these Child SAs. It yields the SPIs of the IKE_SA.
 func (x *meeting) daemonsAgree(t *testing.T, children []spis) (ike string, err error) {
 	t.Helper()
@@ -145,51 +181,47 @@ func (x *meeting) daemonsAgree(t *testing.T, children []spis) (ike string, err e
 	if err != nil {
 		return "", err
 	}
-	sas, theirs := ours.established(), x.charon.sas(t)
-	if len(sas) != 1 || strings.Count(theirs, saEvent) != 1 {
-		return "", fmt.Errorf("not one IKE_SA: mipsecd %+v, charon %s", ours, theirs)
+	sas, theirs := ours.established(), x.peer.established(t)
+	if len(sas) != 1 || len(theirs) != 1 {
+		return "", fmt.Errorf("not one IKE_SA: mipsecd %+v, %s %+v", ours, x.peer.name(), theirs)
 	}
-	sa := sas[0]
-	if len(sa.Children) != len(children) || strings.Count(theirs, "spi-in=") != len(children) {
-		return "", fmt.Errorf("not %d Child SAs: mipsecd %+v, charon %s", len(children), sa, theirs)
+	a, b := sas[0], theirs[0]
+	if a.SPIi+a.SPIr != b.spis || len(a.Children) != len(children) || len(b.children) != len(children) {
+		return "", fmt.Errorf("not the same IKE_SA with %d Child SAs: mipsecd %+v, %s %+v", len(children), a, x.peer.name(), b)
 	}
 	local, remote := careOf, lab.HomeAgent
 	if x.mipsecdOn == lab.HA {
 		local, remote = remote, local
 	}
-	if want := fmt.Sprintf("[%s]:500 [%s]:500", local, remote); sa.Local+" "+sa.Remote != want {
-		return "", fmt.Errorf("the IKE_SA is between %s and %s, want %s", sa.Local, sa.Remote, want)
+	if want := fmt.Sprintf("[%s]:500 [%s]:500", local, remote); a.Local+" "+a.Remote != want {
+		return "", fmt.Errorf("the IKE_SA is between %s and %s, want %s", a.Local, a.Remote, want)
 	}
-	want := []string{"initiator-spi=" + sa.SPIi, "responder-spi=" + sa.SPIr}
 	for _, c := range children {
 		in, out := fmt.Sprintf("%08x", c.toMN), fmt.Sprintf("%08x", c.toHA)
 		if x.mipsecdOn == lab.HA {
 			in, out = out, in
 		}
-		if !slices.Contains(sa.Children, childSA{SPIIn: in, SPIOut: out}) {
-			return "", fmt.Errorf("mipsecd has no Child SA with SPIs %s and %s: %+v", in, out, sa)
+		if !slices.Contains(a.Children, childSA{SPIIn: in, SPIOut: out}) {
+			return "", fmt.Errorf("mipsecd has no Child SA with SPIs %s and %s: %+v", in, out, a)
 		}
-		want = append(want, "spi-in="+out+" spi-out="+in)
-	}
-	for _, w := range want {
-		if !strings.Contains(theirs, w) {
-			return "", fmt.Errorf("charon does not say %q: %s", w, theirs)
+		if !slices.Contains(b.children, childSA{SPIIn: out, SPIOut: in}) {
+			return "", fmt.Errorf("%s has no Child SA with SPIs %s and %s: %+v", x.peer.name(), out, in, b)
 		}
 	}
-	return sa.SPIi + sa.SPIr, nil
+	return b.spis, nil
 }
 
 // nothing waits until neither kernel has an ESP SA and neither daemon an IKE_SA.
 func (x *meeting) nothing(t *testing.T) {
 	t.Helper()
 	wait(t, "nothing is established any more", func() error {
-		for _, n := range []lab.Node{x.mipsecdOn, x.charonOn} {
+		for _, n := range []lab.Node{x.mipsecdOn, x.peerOn} {
 			if sas := kernelSAs(t, n); len(sas) > 0 {
 				return fmt.Errorf("%s has %v", n, sas)
 			}
 		}
-		if sas := x.charon.sas(t); strings.Contains(sas, saEvent) {
-			return fmt.Errorf("charon has %s", sas)
+		if sas := x.peer.established(t); len(sas) > 0 {
+			return fmt.Errorf("%s has %+v", x.peer.name(), sas)
 		}
 		if !x.mipsecd.running() {
 			return nil
@@ -207,7 +239,7 @@ func (x *meeting) nothing(t *testing.T) {
 func (x *meeting) passes(t *testing.T, k traffic, s spis) {
 	t.Helper()
 	before := map[lab.Node][]esp{}
-	for _, n := range []lab.Node{x.mipsecdOn, x.charonOn} {
+	for _, n := range []lab.Node{x.mipsecdOn, x.peerOn} {
 		before[n] = kernelSAs(t, n)
 	}
 	x.call(t, k)
@@ -219,4 +251,19 @@ func (x *meeting) passes(t *testing.T, k traffic, s spis) {
 		}
 	}
 	x.hidden(t)
+}
+
+// refused has the mobile node ask in vain, until the peer has logged why.
+func (x *meeting) refused(t *testing.T, why event) {
+	t.Helper()
+	var err error
+	if x.peerOn == lab.MN {
+		err = x.peer.initiate(payload)
+	} else {
+		err = echo(lab.MN, "-c1", "-W1")
+	}
+	if err == nil {
+		t.Error("it was not refused")
+	}
+	x.saw(t, 0, why)
 }

@@ -7,40 +7,40 @@ import (
 	"testing"
 )
 
-// strongSwanRekeys: each Child SA, then the IKE_SA, then a Child SA again with keys of the new IKE_SA.
-func (p *pairing) strongSwanRekeys(t *testing.T) {
-	x := p.meet(t, modern.mipsecd(), modern.charon())
+// peerRekeys: each Child SA, then the IKE_SA, then a Child SA again with keys of the new IKE_SA.
+func (p *pairing) peerRekeys(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.peer())
 	first := x.both(t)
-	x.charon.must(t, "--rekey", "--child", binding.name)
+	x.peer.rekeyChild(t, x.first)
 	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) })
-	x.charon.must(t, "--rekey", "--child", payload.name)
+	x.peer.rekeyChild(t, x.second)
 	third := x.replaced(t, func(now agreement) bool { return other(now, second, 1) })
 	x.bothPass(t, third)
 
-	x.charon.must(t, "--rekey", "--ike", "peer")
+	x.peer.rekeyIKE(t)
 	fourth := x.replaced(t, func(now agreement) bool { return now.ike != third.ike })
 	for i, c := range fourth.children {
 		if c != third.children[i] {
 			t.Errorf("with the IKE_SA a Child SA has changed: %08x, want %08x", c, third.children[i])
 		}
 	}
-	x.passes(t, binding, fourth.children[0])
-	x.charon.must(t, "--rekey", "--child", payload.name)
+	x.passes(t, x.first, fourth.children[0])
+	x.peer.rekeyChild(t, x.second)
 	fifth := x.replaced(t, func(now agreement) bool { return other(now, fourth, 1) })
-	x.passes(t, payload, fifth.children[1])
+	x.passes(t, x.second, fifth.children[1])
 }
 
-// mipsecdRekeys: mipsecd rekeys before lifetimes end, and strongSwan has none.
+// mipsecdRekeys: mipsecd rekeys before lifetimes end, and the peer has none.
 func (p *pairing) mipsecdRekeys(t *testing.T) {
 	m := modern.mipsecd()
 	m.more = "child-lifetime = \"10s\"\nike-lifetime = \"12s\"\n"
-	x := p.meet(t, m, modern.charon())
+	x := p.meet(t, m, modern.peer())
 	first := x.both(t)
 	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) && other(now, first, 1) })
 	x.bothPass(t, second)
 	x.replaced(t, func(now agreement) bool { return now.ike != first.ike })
-	x.call(t, binding)
-	x.call(t, payload)
+	x.call(t, x.first)
+	x.call(t, x.second)
 	x.hidden(t)
 }
 
@@ -53,7 +53,7 @@ func other(now, before agreement, child int) bool {
 func (x *meeting) replaced(t *testing.T, done func(agreement) bool) (now agreement) {
 	t.Helper()
 	wait(t, "it is rekeyed", func() error {
-		if now = x.agreed(t, binding, payload); !done(now) {
+		if now = x.agreed(t, x.first, x.second); !done(now) {
 			return errors.New("the SPIs are as before")
 		}
 		return nil

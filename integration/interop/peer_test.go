@@ -1,0 +1,62 @@
+//go:build linux
+
+package interop
+
+import (
+	"os"
+	"testing"
+)
+
+// peer is the IKEv2 daemon of others that mipsecd is tested against, running on one host of the lab. The methods that take
+// a test fail it when the daemon does not do what it is told.
+type peer interface {
+	// name is what the tests call it.
+	name() string
+	// configure gives the daemon mipsecd as its one peer, in place of what it had.
+	configure(*testing.T, peerOptions)
+	// initiate has it ask for the Child SA of a kind of traffic, and fails when it does not get it.
+	initiate(traffic) error
+	rekeyChild(*testing.T, traffic)
+	rekeyIKE(*testing.T)
+	deleteChild(*testing.T, traffic)
+	deleteIKE(*testing.T)
+	// clear makes it forget its IKE_SAs, whatever mipsecd says.
+	clear(*testing.T)
+	// press has it ask initiators for cookies from now on.
+	press(*testing.T)
+	// established are the IKE_SAs that it has.
+	established(*testing.T) []peerSA
+	// log is what it has logged so far; says is the pattern of what it logs in an event.
+	log(*testing.T) string
+	says(event) string
+	// verifies are patterns of what it logs when both have proven themselves by signatures with keys of a kind.
+	verifies(kind string) []string
+	signal(*testing.T, os.Signal)
+}
+
+// peerOptions are what the tests vary of a peer. The zero value of each is the usual.
+type peerOptions struct {
+	suite
+	secret   string
+	papers   *papers // certificates in place of the secret
+	liveness string  // how long mipsecd may be silent, as "1s"; without it, for ever
+}
+
+// peerSA is an IKE_SA as a peer tells of it.
+type peerSA struct {
+	spis     string // the initiator's and the responder's, in hexadecimal digits
+	children []childSA
+}
+
+// event is something that a peer logs.
+type event string
+
+const (
+	refusesAuth    event = "refuses authentication"
+	cookieAsked    event = "a cookie is asked for"
+	wrongKE        event = "INVALID_KE_PAYLOAD in IKE_SA_INIT"
+	wrongKEInChild event = "INVALID_KE_PAYLOAD in CREATE_CHILD_SA"
+	probeAnswered  event = "it is answered when it asks for a sign of life"
+	probeReceived  event = "it is asked for a sign of life"
+	givesUp        event = "it gives up waiting for an answer"
+)
