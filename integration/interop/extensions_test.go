@@ -23,19 +23,17 @@ type extension struct {
 func bothWays(t *testing.T, mipsecdInitiates, strongSwanInitiates []extension) {
 	buildBinary(t)
 	for _, guest := range []struct {
-		name              string
-		mipsecd, charonOn lab.Node
-		tests             []extension
+		name      string
+		mipsecdOn lab.Node
+		tests     []extension
 	}{
-		{"mipsecd initiates", lab.MN, lab.HA, mipsecdInitiates},
-		{"strongSwan initiates", lab.HA, lab.MN, strongSwanInitiates},
+		{"mipsecd initiates", lab.MN, mipsecdInitiates},
+		{"strongSwan initiates", lab.HA, strongSwanInitiates},
 	} {
 		t.Run(guest.name, func(t *testing.T) {
 			t.Parallel()
 			uml.Run(t, func(t *testing.T) {
-				p := &pairing{
-					world: build(t), mipsecdOn: guest.mipsecd, charonOn: guest.charonOn, charon: startCharon(t, guest.charonOn),
-				}
+				p := pairCharon(t, guest.mipsecdOn)
 				for _, e := range guest.tests {
 					t.Run(e.name, func(t *testing.T) { e.test(p, t) })
 				}
@@ -82,7 +80,7 @@ func (m *mipsecd) logs(t *testing.T, text string) {
 func TestStrongSwanChildless(t *testing.T) {
 	alone := func(childless string) func(*pairing, *testing.T) {
 		return func(p *pairing, t *testing.T) {
-			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x := p.meet(t, modern.mipsecd(), modern.peer())
 			x.charon.amend(t, "childless = "+childless)
 			x.mipsecd.command(t, "connect", identityHA)
 			x.childSAsFollow(t, x.agreed(t))
@@ -92,7 +90,7 @@ func TestStrongSwanChildless(t *testing.T) {
 		{"strongSwan allows it", alone("allow")},
 		{"strongSwan takes nothing else", alone("force")},
 		{"strongSwan does not take it", func(p *pairing, t *testing.T) {
-			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x := p.meet(t, modern.mipsecd(), modern.peer())
 			x.charon.amend(t, "childless = never")
 			x.mipsecd.command(t, "connect", identityHA)
 			x.mipsecd.logs(t, "the peer takes no IKE_SA without a Child SA")
@@ -100,12 +98,12 @@ func TestStrongSwanChildless(t *testing.T) {
 		}},
 	}, []extension{
 		{"an IKE_SA alone", func(p *pairing, t *testing.T) {
-			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x := p.meet(t, modern.mipsecd(), modern.peer())
 			x.charon.must(t, "--initiate", "--ike", "peer")
 			x.childSAsFollow(t, x.agreed(t))
 		}},
 		{"strongSwan always asks for the Child SA afterwards", func(p *pairing, t *testing.T) {
-			x := p.meet(t, modern.mipsecd(), modern.charon())
+			x := p.meet(t, modern.mipsecd(), modern.peer())
 			x.charon.amend(t, "childless = force")
 			x.bothPass(t, x.both(t))
 			x.logged(t, 0, `parsed CREATE_CHILD_SA response \d+ \[ N\(USE_TRANSP\) SA`)
@@ -113,7 +111,7 @@ func TestStrongSwanChildless(t *testing.T) {
 		{"mipsecd does not take it", func(p *pairing, t *testing.T) {
 			m := modern.mipsecd()
 			m.more = "childless = false\n"
-			x := p.meet(t, m, modern.charon())
+			x := p.meet(t, m, modern.peer())
 			if out, err := x.charon.control("--initiate", "--ike", "peer"); err == nil {
 				t.Errorf("strongSwan has an IKE_SA alone: %s", out)
 			}
