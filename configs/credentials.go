@@ -14,6 +14,7 @@ import (
 type certificateFiles struct {
 	certificate, privateKey string
 	authorities, lists      []string
+	sha1                    bool
 }
 
 // The keys of certificateFiles.
@@ -22,6 +23,7 @@ const (
 	privateKeyKey  = "private-key-file"
 	authorityKey   = "ca-file"
 	listKey        = "crl-file"
+	sha1Key        = "signature-sha1"
 )
 
 func (f *certificateFiles) fields() []field {
@@ -35,6 +37,9 @@ func (f *certificateFiles) fields() []field {
 		bind(&f.lists, oneOrMore(path), Key{Name: listKey,
 			Meaning: "has the authorities' revocation lists in PEM or DER; with one, every certificate of a peer needs a list of " +
 				"its issuer that is up to date"}),
+		bind(&f.sha1, boolean, Key{Name: sha1Key, Default: "false",
+			Meaning: "RSA signatures may be with SHA-1, for peers that do not speak RFC 7427, such as strongSwan with " +
+				"signature_authentication = no; SHA-1 is weak"}),
 	}
 }
 
@@ -43,7 +48,7 @@ func (f *certificateFiles) fields() []field {
 func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 	switch {
 	case p.secretFile != "":
-		for _, key := range []string{certificateKey, privateKeyKey, authorityKey, listKey} {
+		for _, key := range []string{certificateKey, privateKeyKey, authorityKey, listKey, sha1Key} {
 			if t.has(key) {
 				r.report(t.at.key(key), t.key(key), "this is for certificates; want either it or secret-file")
 			}

@@ -51,6 +51,7 @@ home-address = "2001:db8:1::101"
 identity = "mn3@example.org"
 home-address = "2001:db8:1::102"
 ca-file = ["root.pem", "sub.pem"]
+signature-sha1 = true
 crl-file = "root.crl"
 
 [[mobile-node]]
@@ -68,6 +69,9 @@ secret-file = "mn1.psk"
 	}
 	if three.Credential != one.Credential || three.Trust == one.Trust || len(auth.Request(three.Trust).Data) != 2*20 {
 		t.Errorf("certificates of its own: %+v", three)
+	}
+	if one.SHA1 || !three.SHA1 {
+		t.Errorf("SHA-1: %t at the top, %t where it is allowed", one.SHA1, three.SHA1)
 	}
 	if four.Credential != nil || four.Trust != nil || !four.PSK.Equal([]byte(testSecret)) {
 		t.Errorf("a secret: %+v", four)
@@ -121,6 +125,8 @@ func TestCertificateErrors(t *testing.T) {
 			"x.toml:9: mobile-node.ca-file: this is for certificates; want either it or secret-file"},
 		{"a list beside a secret", homeAgent("", `crl-file = "root.crl"`),
 			"x.toml:9: mobile-node.crl-file: this is for certificates; want either it or secret-file"},
+		{"SHA-1 beside a secret", homeAgent("", "signature-sha1 = true"),
+			"x.toml:9: mobile-node.signature-sha1: this is for certificates; want either it or secret-file"},
 		{"neither", certifiedHomeAgent("", ""),
 			"x.toml:5: mobile-node.secret-file: is missing; want the path of a file, or ca-file for certificates"},
 		{"no key", certifiedHomeAgent(replaced("private-key-file = \"ha.key\"\n", ""), ""),

@@ -88,7 +88,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		r.homes(d, u, t, &p, name)
 		peer := &ikev2.Peer{
 			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
-			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness,
+			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness, SHA1: p.sha1,
 		}
 		r.prove(peer, t, &p)
 		d.Peers = append(d.Peers, peer)

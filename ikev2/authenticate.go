@@ -28,7 +28,7 @@ type proof struct {
 
 func (p *Peer) authentication() authentication {
 	if p.Trust != nil {
-		return &certified{p.Credential, p.Trust}
+		return &certified{p.Credential, p.Trust, p.SHA1}
 	}
 	return preShared{p.PSK}
 }
@@ -75,17 +75,18 @@ func (p preShared) check(_ *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, t
 type certified struct {
 	own   *auth.Credential
 	trust *auth.Trust
+	sha1  bool
 }
 
 func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
 	octets, hashes, rnd := sa.signed(id), sa.hs.hashes, e.cfg.Rand
-	compute(e, sa, func() (*wire.Auth, error) { return c.own.Sign(rnd, octets, hashes) }, func(a *wire.Auth, err error) {
+	compute(e, sa, func() (*wire.Auth, error) { return c.own.Sign(rnd, octets, hashes, c.sha1) }, func(a *wire.Auth, err error) {
 		then(proof{certificates: c.own.Certificates(), request: []wire.Payload{auth.Request(c.trust)}, auth: a}, err)
 	})
 }
 
 func (c *certified) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
-	claim := auth.Claim{ID: id, Octets: sa.signed(id), Hashes: sa.hs.hashes != nil}
+	claim := auth.Claim{ID: id, Octets: sa.signed(id), Hashes: sa.hs.hashes != nil, SHA1: c.sha1}
 	claim.Auth, _ = wire.Find[*wire.Auth](ps)
 	for _, p := range ps {
 		if cert, ok := p.(*wire.Cert); ok {

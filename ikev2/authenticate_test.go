@@ -129,6 +129,7 @@ func TestRFC7296_3_8_OldMethods(t *testing.T) {
 	for _, kind := range []string{"RSA", "P-256"} {
 		w, mn, ha := newCertified(t, kind, kind, nil)
 		ha.engine.cfg.CertRequest = nil
+		mn.peer.SHA1, ha.peer.SHA1 = true, true
 		methods := map[wire.AuthMethod]int{}
 		w.lose = func(p *packet) bool {
 			if a, ok := wire.Find[*wire.Auth](w.clear[string(p.Data)]); ok {
@@ -145,6 +146,33 @@ func TestRFC7296_3_8_OldMethods(t *testing.T) {
 		if want := map[string]wire.AuthMethod{"RSA": wire.AuthRSA, "P-256": wire.AuthECDSA256}[kind]; methods[want] != 2 {
 			t.Errorf("%s: methods %v", kind, methods)
 		}
+	}
+}
+
+// SHA-1 is for those who ask for it, on both sides.
+func TestRFC8247_3_2_SHA1NotAllowed(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		mn, ha       bool
+		mnSays, last string
+	}{
+		{"by the initiator", false, true, "an RSA key signs with SHA-1; that is not allowed", ""},
+		{"by the responder", true, false, "the peer answered AUTHENTICATION_FAILED", "with SHA-1, which is not allowed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w, mn, ha := newCertified(t, "RSA", "RSA", nil)
+			ha.engine.cfg.CertRequest = nil
+			mn.peer.SHA1, ha.peer.SHA1 = c.mn, c.ha
+			mn.key(binding)
+			if got := one[spd.KeyFailed](mn).Err.Error(); !strings.Contains(got, c.mnSays) {
+				t.Error(got)
+			}
+			if c.last != "" {
+				ha.hasDropped(c.last)
+			}
+			w.pass(time.Minute)
+			w.settled(0)
+		})
 	}
 }
 

@@ -18,6 +18,7 @@ type Peer struct {
 	PSK        secret.Bytes
 	Credential *auth.Credential
 	Trust      *auth.Trust
+	SHA1       bool // in RSA signatures with one who does not speak RFC 7427
 	IKE, ESP   []suite.Proposal
 	// IKELifetime is when an IKE_SA is rekeyed, ChildLifetime when a Child SA ends; zero is never. The rekeying comes up
 	// to a fifth earlier, so that not all come at once.

@@ -55,11 +55,11 @@ func trust(t *testing.T, root *testpki.Authority, lists ...*x509.RevocationList)
 // claim is what the owner of a credential says.
 func claim(t *testing.T, c *Credential, hashes []Hash) Claim {
 	t.Helper()
-	a, err := c.Sign(rand.Reader, octets, hashes)
+	a, err := c.Sign(rand.Reader, octets, hashes, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Claim{ID: fqdn, Certificates: certificates(c), Auth: a, Octets: octets, Hashes: hashes != nil}
+	return Claim{ID: fqdn, Certificates: certificates(c), Auth: a, Octets: octets, Hashes: hashes != nil, SHA1: true}
 }
 
 func certificates(c *Credential) (list []*wire.Cert) {
@@ -184,7 +184,7 @@ func TestRFC7296_3_8_OldMethods(t *testing.T) {
 		})
 	}
 	own, _ := side(t, "Ed25519")
-	_, err := own.Sign(rand.Reader, octets, nil)
+	_, err := own.Sign(rand.Reader, octets, nil, true)
 	failed(t, err, "SIGNATURE_HASH_ALGORITHMS, without which there are no signatures by a key of kind Ed25519")
 }
 
@@ -203,6 +203,28 @@ func TestRFC7296_3_8_RSAWithAnyHash(t *testing.T) {
 		if err := trust.Check(c, now); err != nil {
 			t.Errorf("%s: %v", h, err)
 		}
+	}
+}
+
+// Where SHA-1 is not allowed, the other hash algorithms and methods still are.
+func TestRFC8247_3_2_OldMethodsWithoutSHA1(t *testing.T) {
+	own, trust := side(t, "RSA")
+	_, err := own.Sign(rand.Reader, octets, nil, false)
+	failed(t, err, "an RSA key signs with SHA-1; that is not allowed (signature-sha1)")
+	c := claim(t, own, nil)
+	c.SHA1 = false
+	failed(t, trust.Check(c, now), "the signature is RSASSA-PKCS1-v1_5 with SHA-1, which is not allowed (signature-sha1)")
+	if c.Auth.Data, err = (algorithm{family: pkcs1, hash: SHA256}).sign(rand.Reader, own.key, octets); err != nil {
+		t.Fatal(err)
+	}
+	if err := trust.Check(c, now); err != nil {
+		t.Error(err)
+	}
+	own, trust = side(t, "P-256")
+	c = claim(t, own, nil)
+	c.SHA1 = false
+	if err := trust.Check(c, now); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -63,10 +63,11 @@ func (c *Credential) Certificates() []wire.Payload {
 
 // Sign makes the AUTH payload over the octets that are to be signed. With the hash algorithms that the peer takes it is a
 // digital signature of RFC 7427. Nil means that SIGNATURE_HASH_ALGORITHMS was not sent and received by both; then it is
-// one of the older methods. The error tells why there is none that fits the key.
-func (c *Credential) Sign(rand io.Reader, octets []byte, peer []Hash) (*wire.Auth, error) {
+// one of the older methods: by an RSA key with SHA-1, if that is allowed. The error tells why there is none that fits the
+// key.
+func (c *Credential) Sign(rand io.Reader, octets []byte, peer []Hash, sha1 bool) (*wire.Auth, error) {
 	if peer == nil {
-		return c.signOld(rand, octets)
+		return c.signOld(rand, octets, sha1)
 	}
 	a, err := choose(c.key.Public(), peer)
 	if err != nil {
@@ -117,9 +118,13 @@ var curves = map[int]struct {
 }
 
 // signOld signs by a method of RFC 7296 section 3.8 or RFC 4754.
-func (c *Credential) signOld(rand io.Reader, octets []byte) (*wire.Auth, error) {
+func (c *Credential) signOld(rand io.Reader, octets []byte, sha1 bool) (*wire.Auth, error) {
 	switch key := c.key.Public().(type) {
 	case *rsa.PublicKey:
+		if !sha1 {
+			return nil, errors.New("the peer has not sent SIGNATURE_HASH_ALGORITHMS, without which an RSA key signs with " +
+				"SHA-1; that is not allowed (signature-sha1)")
+		}
 		signature, err := algorithm{family: pkcs1, hash: SHA1}.sign(rand, c.key, octets)
 		return &wire.Auth{Method: wire.AuthRSA, Data: signature}, err
 	case *ecdsa.PublicKey:

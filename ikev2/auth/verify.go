@@ -71,6 +71,8 @@ type Claim struct {
 	Octets       []byte // that Auth signs (RFC 7296 section 2.15)
 	// Hashes: SIGNATURE_HASH_ALGORITHMS was sent and received by both. Then only RFC 7427's method will do.
 	Hashes bool
+	// SHA1: a signature by method 1, of RSA, may be with SHA-1, as it is unless both know better.
+	SHA1 bool
 }
 
 // Check holds that a claim is true at that time: the first certificate is one of the identity, leads to an authority, is
@@ -158,13 +160,17 @@ func parseSignature(data []byte) (a algorithm, signature []byte, err error) {
 }
 
 // checkRSA verifies a signature of method 1, which does not say its hash algorithm: it should be SHA-1, and may be another
-// (RFC 7296 section 3.8).
+// (RFC 7296 section 3.8). SHA-1 is looked for also where it is not allowed, so that the error can say so.
 func checkRSA(key crypto.PublicKey, c Claim) (err error) {
 	if _, ok := key.(*rsa.PublicKey); !ok {
 		return misfit(c, key)
 	}
 	for _, h := range []Hash{SHA1, SHA256, SHA384, SHA512} {
-		if err = (algorithm{family: pkcs1, hash: h}).verify(key, c.Octets, c.Auth.Data); err == nil {
+		a := algorithm{family: pkcs1, hash: h}
+		switch err = a.verify(key, c.Octets, c.Auth.Data); {
+		case err == nil && h == SHA1 && !c.SHA1:
+			return fmt.Errorf("the signature is %s, which is not allowed (signature-sha1)", a)
+		case err == nil:
 			return nil
 		}
 	}
