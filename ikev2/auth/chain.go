@@ -9,18 +9,15 @@ import (
 	"time"
 )
 
-// checkChain holds that a certificate may be used for IKE and leads to one of the authorities.
+// checkChain holds that a certificate leads to one of the authorities.
 func (t *Trust) checkChain(leaf *x509.Certificate, others []*x509.Certificate, now time.Time) error {
-	if err := checkUsage(leaf); err != nil {
-		return err
-	}
 	intermediates := x509.NewCertPool()
 	for _, c := range others {
 		intermediates.AddCert(c)
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: t.roots, Intermediates: intermediates, CurrentTime: now,
-		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // checkUsage has looked at the only one that matters
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}, // the caller has looked at the only one that matters
 	})
 	if err != nil {
 		return explain(leaf, others, now, err)

@@ -86,6 +86,9 @@ func (t *Trust) Check(c Claim, now time.Time) error {
 	if err := checkIdentity(leaf, c.ID); err != nil {
 		return err
 	}
+	if err := checkUsage(leaf); err != nil {
+		return err
+	}
 	if err := t.checkChain(leaf, certs[1:], now); err != nil {
 		return err
 	}
