@@ -19,10 +19,14 @@ type Handshake struct {
 }
 
 // Client begins a handshake. After is called once it is complete, and may read and write: the last flight ends with it.
-func Client(cfg *tls.Config, after func(*tls.Conn) error) *Handshake { return begin(tls.Client, cfg, after) }
+func Client(cfg *tls.Config, after func(*tls.Conn) error) *Handshake {
+	return begin(tls.Client, cfg, after)
+}
 
 // Server is the other side of a Client.
-func Server(cfg *tls.Config, after func(*tls.Conn) error) *Handshake { return begin(tls.Server, cfg, after) }
+func Server(cfg *tls.Config, after func(*tls.Conn) error) *Handshake {
+	return begin(tls.Server, cfg, after)
+}
 
 func begin(side func(net.Conn, *tls.Config) *tls.Conn, cfg *tls.Config, after func(*tls.Conn) error) *Handshake {
 	h := &Handshake{}
