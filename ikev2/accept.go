@@ -100,6 +100,8 @@ func (e *Engine) consent(sa *ikeSA, r spd.Request, then func(spd.Demand, error))
 		case sa.gone != nil:
 		case errors.Is(g.Err, spd.ErrUnassigned):
 			then(spd.Demand{}, refuse(wire.NotifyFailedCPRequired, "2.19", "%w", g.Err))
+		case errors.Is(g.Err, spd.ErrSinglePair):
+			then(spd.Demand{}, refuse(wire.NotifySinglePairRequired, "2.9", "%w", g.Err))
 		case g.Err != nil:
 			then(spd.Demand{}, refuse(wire.NotifyTSUnacceptable, "2.9", "%w", g.Err))
 		default:

@@ -58,7 +58,7 @@ func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd
 	}
 	e.emit(Install{sa.peer.Name, one(spd.In, c.in, toUs)})
 	e.emit(Install{sa.peer.Name, one(spd.Out, c.out, toPeer)})
-	c.demand.Acquire = 0
+	c.demand.Acquire, c.demand.First = 0, spd.Traffic{}
 	c.installed = e.now
 	c.ike = sa
 	sa.children = append(sa.children, c)

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -26,6 +27,7 @@ type negotiation struct {
 	key     *suite.KEKey
 	ni      []byte
 	retried bool // INVALID_KE_PAYLOAD has been followed once
+	paired  bool // SINGLE_PAIR_REQUIRED has been
 }
 
 // retryAfter is the least wait after TEMPORARY_FAILURE, and maxRefusals how many of them in a row are put up with: some
@@ -157,8 +159,34 @@ func (n *negotiation) payloads() []wire.Payload {
 	if n.demand.Mode == spd.Transport {
 		ps = append(ps, &wire.Notify{Kind: wire.NotifyUseTransportMode})
 	}
-	return append(ps, offerESP(n.proposals, n.larva.SPI),
-		&wire.TS{Initiator: true, Selectors: n.demand.Traffic.Local}, &wire.TS{Selectors: n.demand.Traffic.Remote})
+	return append(ps, offerESP(n.proposals, n.larva.SPI), n.selectors(true), n.selectors(false))
+}
+
+// selectors are TSi or TSr, with that of the packet which made the kernel call first (RFC 7296 section 2.9).
+func (n *negotiation) selectors(initiator bool) *wire.TS {
+	all, first := n.demand.Traffic.Remote, n.demand.First.Remote
+	if initiator {
+		all, first = n.demand.Traffic.Local, n.demand.First.Local
+	}
+	if len(first) == 0 || first[0] == all[0] {
+		return &wire.TS{Initiator: initiator, Selectors: all}
+	}
+	return &wire.TS{Initiator: initiator, Selectors: append(first[:1:1], all...)}
+}
+
+// narrowed asks for SAs of the packet's two addresses alone, if that is what the peer requires and it was not asked yet.
+func (n *negotiation) narrowed() bool {
+	if n.paired || len(n.demand.First.Local) == 0 {
+		return false
+	}
+	between := func(all []spd.TrafficSelector, a netip.Addr) []spd.TrafficSelector {
+		return spd.Narrow(all, []spd.TrafficSelector{{PortEnd: 65535, Start: a, End: a}})
+	}
+	d := &n.demand
+	d.Traffic.Local = between(d.Traffic.Local, d.First.Local[0].Start)
+	d.Traffic.Remote = between(d.Traffic.Remote, d.First.Remote[0].Start)
+	n.paired = true
+	return true
 }
 
 // withExchange inserts the nonce and, if there is one, the public value after the SA payload, where the figures of the
@@ -196,6 +224,9 @@ func (e *Engine) childAnswered(sa *ikeSA, n *negotiation, r *request, ps []wire.
 			return
 		}
 		n.on, n.retried, n.group = nil, true, group
+		n.prepare(e)
+	case answered(err, wire.NotifySinglePairRequired) && n.narrowed():
+		n.on = nil
 		n.prepare(e)
 	case answered(err, wire.NotifyChildSANotFound) && n.rekeys != nil:
 		e.notThere(n)

@@ -223,7 +223,10 @@ func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, 
 	if n == nil {
 		return
 	}
-	if err := errorIn(ps); err != nil {
+	if err := errorIn(ps); answered(err, wire.NotifySinglePairRequired) && n.narrowed() {
+		n.on, n.proposals, n.group = nil, sa.peer.ESP, firstGroup(sa.peer.ESP)
+		n.prepare(e)
+	} else if err != nil {
 		n.giveUp(e, err)
 	} else if c, err := n.accepted(e, ps); err != nil {
 		n.reject(e, sa, err)

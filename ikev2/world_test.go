@@ -94,6 +94,7 @@ type host struct {
 	*kernel
 	policies []spd.Demand
 	refuse   error            // what the role answers to every Request
+	pairs    bool             // the role grants only what is between two addresses
 	gives    spd.AddressGrant // what it answers to every AddressRequest
 	hold     bool             // jobs wait for work
 	jobs     []func()
@@ -264,7 +265,11 @@ func (h *host) grant(r spd.Request) spd.Grant {
 	}
 	for _, d := range h.policies {
 		local, remote := spd.Narrow(r.Traffic.Local, d.Traffic.Local), spd.Narrow(r.Traffic.Remote, d.Traffic.Remote)
-		if len(local) > 0 && len(remote) > 0 && d.Traffic.Local[0].Proto == r.Traffic.Local[0].Proto {
+		if h.pairs && len(local) > 0 && len(remote) > 0 && (local[0].Start != local[0].End || remote[0].Start != remote[0].End) {
+			return spd.Grant{Request: r.Request, Err: spd.ErrSinglePair}
+		}
+		proto := d.Traffic.Local[0].Proto
+		if len(local) > 0 && len(remote) > 0 && (proto == r.Traffic.Local[0].Proto || proto == spd.ProtoAny) {
 			d.Traffic = spd.Traffic{Local: local, Remote: remote}
 			return spd.Grant{Request: r.Request, Demand: d}
 		}

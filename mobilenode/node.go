@@ -149,9 +149,15 @@ func (n *Node) keying(notice spd.Notice) {
 func (n *Node) grant(r spd.Request) spd.Grant {
 	served := r
 	served.Traffic.Local = spd.Narrow(r.Traffic.Local, n.homes.TrafficWith(r.Peer))
-	for _, d := range n.image.Offers(served) {
+	offers, err := n.image.Offers(served)
+	for _, d := range offers {
 		if p := n.homes.For(d); p != nil {
 			return spd.Grant{Request: r.Request, Demand: n.homes.AtPlace(p, d)}
+		}
+	}
+	if err != nil {
+		return spd.Grant{
+			Request: r.Request, Err: fmt.Errorf("%v - %v with %s: %w", r.Traffic.Local, r.Traffic.Remote, r.Peer, err),
 		}
 	}
 	return spd.Grant{

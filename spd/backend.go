@@ -66,6 +66,7 @@ type Acquire struct {
 	PolicyIndex uint32
 	Template    Template
 	Endpoints   Endpoints // of the wanted SA
+	Flow        Selector  // of the packet that met the policy, where the kernel tells; else the zero Selector
 	// Packet is the packet that met the policy, from its IPv6 header on, where the kernel tells
 	// (SADB_X_EXT_PACKET); else nil.
 	Packet []byte

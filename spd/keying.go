@@ -1,6 +1,7 @@
 package spd
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 )
@@ -23,6 +24,9 @@ type Demand struct {
 	Name    string // what is protected, in the configuration's words, such as "binding"
 	Traffic Traffic
 	Mode    Mode
+	// First is the traffic of the packet that made the kernel call for the pair, one selector each, within Traffic: a peer
+	// that cannot give all gives SAs for this (RFC 7296 section 2.9). It is empty where the packet is not known.
+	First Traffic
 	// Local and Remote are the addresses of the SAs.
 	Local, Remote netip.Addr
 	// Unassigned leaves it to the peer which of the addresses in Traffic.Local this host gets: the traffic is narrowed to
@@ -93,6 +97,10 @@ type RekeyPeer struct{ Peer string }
 
 // Terminate ends all that is established with a peer.
 type Terminate struct{ Peer string }
+
+// ErrSinglePair refuses a Request for traffic between more than two addresses, where a request for one pair of them would
+// be granted.
+var ErrSinglePair = errors.New("the policy wants SAs between two addresses only")
 
 // Grant answers a Request: Demand has the narrowed traffic, or Err says why there will be no SA.
 type Grant struct {

@@ -20,20 +20,54 @@ func (m *Image) Wanted(a spd.Acquire) (spd.Demand, error) {
 	}
 	d := m.demand(a.Selector, a.Template)
 	d.Acquire = a.Seq
+	d.First = firstOf(a.Flow, d.Traffic)
 	if d.Mode == spd.Transport && !between(&d, host(a.Endpoints.Src), host(a.Endpoints.Dst)) {
 		return d, fmt.Errorf("ACQUIRE %d for %s: an SA from %s does not serve that", a.Seq, a.Selector, a.Endpoints)
 	}
 	return d, nil
 }
 
-// demand is for all that an outbound policy protects with one of its templates. In transport mode the addresses of the
-// SAs are left open.
+// firstOf is what a packet has of the traffic. Of what will be answered to a typed message only the peer knows the type.
+func firstOf(flow spd.Selector, of spd.Traffic) spd.Traffic {
+	if !flow.Src.IsValid() {
+		return spd.Traffic{}
+	}
+	packet := spd.NewTraffic(flow, flow)
+	if flow.Typed() {
+		packet.Remote[0].PortStart, packet.Remote[0].PortEnd = 0, 65535
+	}
+	local, remote := spd.Narrow(packet.Local, of.Local), spd.Narrow(packet.Remote, of.Remote)
+	if len(local) != 1 || len(remote) != 1 {
+		return spd.Traffic{}
+	}
+	return spd.Traffic{Local: local, Remote: remote}
+}
+
+// demand is for all that an outbound policy protects with one of its templates, and what others do with the same SAs. In
+// transport mode the addresses of the SAs are left open.
 func (m *Image) demand(out spd.Selector, t spd.Template) spd.Demand {
-	in, back := m.inbound(out, t)
-	return spd.Demand{
-		Name: purpose(out), Traffic: spd.NewTraffic(out, in), Mode: t.Mode,
+	_, back := m.inbound(out, t)
+	d := spd.Demand{
+		Name: purpose(out), Mode: t.Mode,
 		Local: t.Endpoints.Src, Remote: t.Endpoints.Dst, ReqidOut: t.Reqid, ReqidIn: back.Reqid,
 	}
+	for _, out := range m.together(out, t) {
+		in, _ := m.inbound(out, t)
+		one := spd.NewTraffic(out, in)
+		d.Traffic.Local = union(d.Traffic.Local, one.Local)
+		d.Traffic.Remote = union(d.Traffic.Remote, one.Remote)
+	}
+	return d
+}
+
+// union adds the selectors that are not covered yet.
+func union(all, more []spd.TrafficSelector) []spd.TrafficSelector {
+	for _, ts := range more {
+		if !spd.CoveredBy([]spd.TrafficSelector{ts}, all) {
+			all = append(slices.DeleteFunc(all, ts.Contains), ts)
+		}
+	}
+	return all
 }
 
 // inbound finds the inbound policy that goes with an outbound one: its mirror image, else the first that lets in what the
@@ -56,10 +90,10 @@ func alike(a, b spd.Template) bool { return a.Mode == b.Mode && a.Proto == b.Pro
 
 // Offers are the demands that this host's policies allow of what a peer asks for, the best first: those whose policies
 // cover the first selectors, which are of the packet that made the peer ask (RFC 7296 section 2.9), come before those
-// that only overlap.
-func (m *Image) Offers(r spd.Request) []spd.Demand {
+// that only overlap. Without any the error is spd.ErrSinglePair if the peer is to ask for a pair of addresses.
+func (m *Image) Offers(r spd.Request) (offers []spd.Demand, err error) {
 	if len(r.Traffic.Local) == 0 || len(r.Traffic.Remote) == 0 {
-		return nil
+		return nil, nil
 	}
 	first := spd.Traffic{Local: r.Traffic.Local[:1], Remote: r.Traffic.Remote[:1]}
 	var covering, overlapping []spd.Demand
@@ -70,7 +104,11 @@ func (m *Image) Offers(r spd.Request) []spd.Demand {
 		}
 		d := m.demand(p.Selector, t)
 		covers := spd.CoveredBy(first.Local, d.Traffic.Local) && spd.CoveredBy(first.Remote, d.Traffic.Remote)
-		if !narrow(&d, r.Traffic) || d.Mode == spd.Transport && !between(&d, d.Traffic.Local[0], d.Traffic.Remote[0]) {
+		if !narrow(&d, r.Traffic) {
+			continue
+		}
+		if local, remote := d.Traffic.Local[0], d.Traffic.Remote[0]; d.Mode == spd.Transport && !between(&d, local, remote) {
+			err = spd.ErrSinglePair
 			continue
 		}
 		d.Peer = r.Peer
@@ -80,7 +118,10 @@ func (m *Image) Offers(r spd.Request) []spd.Demand {
 			overlapping = append(overlapping, d)
 		}
 	}
-	return append(covering, overlapping...)
+	if offers = append(covering, overlapping...); len(offers) > 0 {
+		err = nil
+	}
+	return offers, err
 }
 
 // hostsOf are the single addresses that traffic is between.

@@ -138,7 +138,7 @@ func TestWantedAfterMigrate(t *testing.T) {
 	m := load(out, in)
 	m.Event(spd.Migrate{PolicyKey: out.PolicyKey, Changes: movements(&out, &movedOut)})
 	m.Event(spd.Migrate{PolicyKey: in.PolicyKey, Changes: movements(&in, &movedIn)})
-	offers := m.Offers(request(spd.Tunnel, list(everyone), list(ts(0, 0, 65535, hoa, hoa))))
+	offers := offers(t, m, request(spd.Tunnel, list(everyone), list(ts(0, 0, 65535, hoa, hoa))))
 	want(t, "remote address", offers[0].Remote, coa2)
 }
 

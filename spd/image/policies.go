@@ -14,6 +14,8 @@ type policies struct {
 	byKey map[spd.PolicyKey]*spd.Policy
 	pairs index // those between two hosts, by either
 	alone index // those with one host, by that; those with none, by the zero Addr
+
+	byReqid map[uint32]set // the outbound ones that have a reqid
 }
 
 type (
@@ -22,7 +24,7 @@ type (
 )
 
 func newPolicies() policies {
-	return policies{byKey: map[spd.PolicyKey]*spd.Policy{}, pairs: index{}, alone: index{}}
+	return policies{byKey: map[spd.PolicyKey]*spd.Policy{}, pairs: index{}, alone: index{}, byReqid: map[uint32]set{}}
 }
 
 // put adds a policy, or replaces the one with its key.
@@ -31,7 +33,14 @@ func (l *policies) put(p spd.Policy) {
 		l.drop(p.PolicyKey)
 		return
 	}
+	l.drop(p.PolicyKey) // its reqid may have been another one
 	l.byKey[p.PolicyKey] = &p
+	if reqid := p.Templates[0].Reqid; reqid != 0 && p.Dir == spd.Out {
+		if l.byReqid[reqid] == nil {
+			l.byReqid[reqid] = set{}
+		}
+		l.byReqid[reqid][p.PolicyKey] = &p
+	}
 	in, names := l.index(p.Selector)
 	for _, host := range names {
 		if in[host] == nil {
@@ -42,7 +51,15 @@ func (l *policies) put(p spd.Policy) {
 }
 
 func (l *policies) drop(k spd.PolicyKey) {
+	p := l.byKey[k]
+	if p == nil {
+		return
+	}
 	delete(l.byKey, k)
+	reqid := p.Templates[0].Reqid
+	if delete(l.byReqid[reqid], k); len(l.byReqid[reqid]) == 0 {
+		delete(l.byReqid, reqid)
+	}
 	in, names := l.index(k.Selector)
 	for _, host := range names {
 		delete(in[host], k)

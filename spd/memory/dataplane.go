@@ -90,7 +90,7 @@ func (k *Kernel) acquire(p Packet, t, want spd.Template, policy *spd.Policy) {
 	k.acquires++
 	k.holds[want] = hold{acquire: k.acquires, until: now.Add(larvalLifetime)}
 	call := spd.Acquire{Seq: k.acquires, Selector: policy.Selector, PolicyIndex: policy.Index, Template: t,
-		Endpoints: want.Endpoints}
+		Endpoints: want.Endpoints, Flow: p.flow()}
 	if k.options.PacketInAcquire {
 		call.Packet = k.asAcquired(p)
 	}

@@ -32,7 +32,8 @@ func TestTransportMode(t *testing.T) {
 func TestAcquireOnceUntilKeyed(t *testing.T) {
 	mn, _ := pair(t)
 	bu := mh(hoa, homeAgent, 5)
-	call := spd.Acquire{Seq: 1, Selector: buSelector, PolicyIndex: 1<<3 | 2, Template: transport(1), Endpoints: binding}
+	call := spd.Acquire{Seq: 1, Selector: buSelector, PolicyIndex: 1<<3 | 2, Template: transport(1), Endpoints: binding,
+		Flow: buSelector}
 	mn.holds(bu)
 	mn.wantEvents(call)
 	mn.pass(29 * time.Second)

@@ -41,6 +41,19 @@ func (p Packet) ports() (src, dst uint16) {
 	return src, dst
 }
 
+// flow selects what is like the packet.
+func (p Packet) flow() spd.Selector {
+	s := spd.Selector{Src: spd.Host(p.Src), Dst: spd.Host(p.Dst), Proto: p.Proto}
+	src, dst := p.ports()
+	switch p.Proto {
+	case spd.ProtoMH:
+		s.SrcPort = spd.ExactPort(src)
+	case spd.ProtoTCP, spd.ProtoUDP, spd.ProtoICMPv6:
+		s.SrcPort, s.DstPort = spd.ExactPort(src), spd.ExactPort(dst)
+	}
+	return s
+}
+
 const hopLimit = 64
 
 // append writes the packet as it is on the wire (RFC 8200 section 3).

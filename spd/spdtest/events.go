@@ -92,6 +92,10 @@ func testAcquire(t *testing.T, b spd.Backend, caps Caps) {
 			got.Template != want.Template || got.Endpoints != want.Endpoints {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
+		if f := call.Flow; !caps.NoFlow && (f.Src != policy.Selector.Src || f.Dst != policy.Selector.Dst || f.Proto != spd.ProtoUDP ||
+			f.DstPort != spd.ExactPort(port) || !f.SrcPort.Exact) {
+			t.Errorf("the packet is of flow %s, want one that %s selects", f, policy.Selector)
+		}
 		sa := newSA(0x3004, template.Mode, want.Endpoints, reqid, spd.Out)
 		sa.Acquire = call.Seq
 		succeed(t, b.Install(sa))

@@ -18,6 +18,8 @@ type Caps struct {
 	NoTypeZero bool
 	// NoTypeInReport: the selector in the report of a Migrate lacks the message type.
 	NoTypeInReport bool
+	// NoFlow: an ACQUIRE does not tell which packet met the policy.
+	NoFlow bool
 	// NoAEAD: SAs cannot have an AEAD cipher.
 	NoAEAD bool
 	// Flush deletes all SAs or all policies, as an administrator may. Without it Flushed is not tested.

@@ -98,7 +98,9 @@ func decodeAcquireBody(body []byte) (a spd.Acquire, err error) {
 	r := cursor.Native(head)
 	dst, _, proto := readXfrmID(r)
 	src := r.Bytes(addrLen)
-	r.Skip(selectorLen) // of the packet; the policy's own follows
+	if a.Flow, err = readSelector(r); err != nil && !errors.Is(err, errForeign) {
+		return a, fmt.Errorf("flow: %w", err)
+	}
 	p, err := readPolicyInfo(r)
 	if err != nil {
 		return a, err

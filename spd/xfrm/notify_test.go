@@ -47,7 +47,9 @@ func wantEvents() map[string]spd.Event {
 		"migrate":            move,
 		"delete-sa":          spd.SARemoved{ID: sa},
 		"acquire": spd.Acquire{Seq: 1, PolicyIndex: 33, Template: tunnel, Endpoints: away, Selector: spd.Selector{
-			Src: anywhere, Dst: spd.Host(agent), Proto: spd.ProtoICMPv6, SrcPort: spd.ExactPort(128)}},
+			Src: anywhere, Dst: spd.Host(agent), Proto: spd.ProtoICMPv6, SrcPort: spd.ExactPort(128)},
+			Flow: spd.Selector{Src: spd.Host(hoa), Dst: spd.Host(agent), Proto: spd.ProtoICMPv6, SrcPort: spd.ExactPort(128),
+				DstPort: spd.ExactPort(0)}},
 		"expire-acquire": nil,
 		"expire-larval":  spd.Expire{ID: spd.SAID{Dst: agent, Proto: spd.ESP, SPI: 0x0ff791ea}, Hard: true},
 		"expire-hard":    spd.Expire{ID: sa, Hard: true},
