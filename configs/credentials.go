@@ -1,6 +1,8 @@
 package configs
 
 import (
+	"crypto"
+	"crypto/x509"
 	"slices"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 // certificateFiles are the files by which two ends prove by certificates who they are.
 type certificateFiles struct {
 	certificate, privateKey string
+	pkcs12, password        string
 	authorities, lists      []string
 	sha1                    bool
 }
@@ -21,6 +24,8 @@ type certificateFiles struct {
 const (
 	certificateKey = "certificate-file"
 	privateKeyKey  = "private-key-file"
+	pkcs12Key      = "pkcs12-file"
+	passwordKey    = "pkcs12-password-file"
 	authorityKey   = "ca-file"
 	listKey        = "crl-file"
 	sha1Key        = "signature-sha1"
@@ -32,6 +37,11 @@ func (f *certificateFiles) fields() []field {
 			Meaning: "has this host's certificate in PEM, and after it those that lead to an authority"}),
 		bind(&f.privateKey, path, Key{Name: privateKeyKey,
 			Meaning: "has the private key of the certificate in PEM: RSA, ECDSA or Ed25519, not encrypted; mode 600"}),
+		bind(&f.pkcs12, path, Key{Name: pkcs12Key,
+			Meaning: "has in PKCS#12 this host's private key, its certificate and those that lead to an authority, instead of " +
+				"certificate-file and private-key-file; mode 600"}),
+		bind(&f.password, path, Key{Name: passwordKey,
+			Meaning: "has the password of pkcs12-file, which else is empty; mode 600"}),
 		bind(&f.authorities, oneOrMore(path), Key{Name: authorityKey,
 			Meaning: "has in PEM the authorities that the peers' certificates must come from"}),
 		bind(&f.lists, oneOrMore(path), Key{Name: listKey,
@@ -48,7 +58,7 @@ func (f *certificateFiles) fields() []field {
 func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 	switch {
 	case p.secretFile != "":
-		for _, key := range []string{certificateKey, privateKeyKey, authorityKey, listKey, sha1Key} {
+		for _, key := range []string{certificateKey, privateKeyKey, pkcs12Key, passwordKey, authorityKey, listKey, sha1Key} {
 			if t.has(key) {
 				r.report(t.at.key(key), t.key(key), "this is for certificates; want either it or secret-file")
 			}
@@ -96,22 +106,60 @@ func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
 
 // credential reads what this host proves its identity to a peer with.
 func (r *reader) credential(t table, f certificateFiles, own ikev2.Identity) *auth.Credential {
-	return cached(r.credentials, []string{f.certificate, f.privateKey}, func() *auth.Credential {
-		at, keyAt := r.giver(t, certificateKey), r.giver(t, privateKeyKey)
-		chains, okChain := contents(r, at, certificateKey, []string{f.certificate}, Certificates, auth.ParseCertificates)
-		keys, okKey := contents(r, keyAt, privateKeyKey, []string{f.privateKey}, PrivateKey, auth.ParsePrivateKey)
-		if !okChain || !okKey {
+	read, key := r.keyPair, certificateKey
+	if r.giver(t, certificateKey, privateKeyKey, pkcs12Key).has(pkcs12Key) {
+		read, key = r.keyBundle, pkcs12Key
+	}
+	return cached(r.credentials, []string{key, f.certificate, f.privateKey, f.pkcs12, f.password}, func() *auth.Credential {
+		private, chain, ok := read(t, f)
+		if !ok {
 			return nil
 		}
-		c, err := auth.NewCredential(keys[0], chains[0])
+		c, err := auth.NewCredential(private, chain)
 		if err == nil {
 			err = c.Check(&wire.ID{Kind: own.Kind, Data: []byte(own.Data)})
 		}
 		if err != nil {
-			r.report(at.at.key(certificateKey), at.key(certificateKey), "%v", err)
+			at := r.giver(t, key)
+			r.report(at.at.key(key), at.key(key), "%v", err)
 		}
 		return c
 	})
+}
+
+// keyPair reads a private key and its certificates from two files in PEM.
+func (r *reader) keyPair(t table, f certificateFiles) (crypto.Signer, []*x509.Certificate, bool) {
+	chains, okChain := contents(r, r.giver(t, certificateKey), certificateKey, []string{f.certificate}, Certificates,
+		auth.ParseCertificates)
+	keys, okKey := contents(r, r.giver(t, privateKeyKey), privateKeyKey, []string{f.privateKey}, PrivateKey,
+		auth.ParsePrivateKey)
+	if !okChain || !okKey {
+		return nil, nil, false
+	}
+	return keys[0], chains[0], true
+}
+
+// keyBundle reads a private key and its certificates from one file in PKCS#12.
+func (r *reader) keyBundle(t table, f certificateFiles) (key crypto.Signer, chain []*x509.Certificate, ok bool) {
+	at := r.giver(t, pkcs12Key)
+	for _, other := range []string{certificateKey, privateKeyKey} {
+		if at.has(other) {
+			r.report(at.at.key(other), at.key(other), "this is for PEM; want either it or pkcs12-file")
+			return nil, nil, false
+		}
+	}
+	passwords := []string{""}
+	if f.password != "" {
+		passwords, ok = contents(r, r.giver(t, passwordKey), passwordKey, []string{f.password}, Password, parsePassword)
+		if !ok {
+			return nil, nil, false
+		}
+	}
+	_, ok = contents(r, at, pkcs12Key, []string{f.pkcs12}, KeyBundle, func(data []byte) (_ any, err error) {
+		key, chain, err = auth.ParsePKCS12(data, passwords[0])
+		return nil, err
+	})
+	return key, chain, ok
 }
 
 // contents reads the files that a key names. If that is none where there must be one, it is missing.
@@ -139,9 +187,9 @@ func contents[T any](
 	return list, true
 }
 
-// giver is the table that has a key: that of a peer, or else the top.
-func (r *reader) giver(t table, key string) table {
-	if t.has(key) {
+// giver is the table that has one of some keys: that of a peer, or else the top.
+func (r *reader) giver(t table, keys ...string) table {
+	if slices.ContainsFunc(keys, t.has) {
 		return t
 	}
 	return r.top

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"software.sslmate.com/src/go-pkcs12"
+
 	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/testpki"
@@ -21,7 +23,12 @@ func library(t *testing.T) map[string][]byte {
 	root, sub := testpki.NewAuthority(t, "root"), testpki.NewAuthority(t, "sub")
 	key := testpki.Key("P-256")
 	cert := root.Issue(t, "ha", key, func(c *x509.Certificate) { c.DNSNames = []string{"ha.example.org"} })
+	p12, err := pkcs12.Modern2023.WithIterations(1).Encode(key, cert, []*x509.Certificate{root.Certificate}, "swordfish")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return map[string][]byte{
+		"ha.p12": p12, "p12.txt": []byte("swordfish\n"),
 		"ha.pem": testpki.CertificatesPEM(cert), "ha.key": testpki.KeyPEM(key), "other.key": testpki.KeyPEM(testpki.Key("P-256")),
 		"root.pem": testpki.CertificatesPEM(root.Certificate), "sub.pem": testpki.CertificatesPEM(sub.Certificate),
 		"root.crl": root.Revoke(t, nil).Raw, "mn1.psk": []byte(testSecret),
@@ -29,6 +36,9 @@ func library(t *testing.T) map[string][]byte {
 }
 
 const topCertificates = "certificate-file = \"ha.pem\"\nprivate-key-file = \"ha.key\"\nca-file = \"root.pem\"\n"
+
+// bundle is the home agent's certificate and key in one file.
+const bundle = "pkcs12-file = \"ha.p12\"\nca-file = \"root.pem\"\n"
 
 // certifiedHomeAgent has these lines at the top from line 4 on, and these in the table of mn1.
 func certifiedHomeAgent(top, peer string) string {
@@ -111,6 +121,26 @@ func TestDistinguishedName(t *testing.T) {
 	}
 }
 
+// A peer's own files count more than those of the top, in whatever form either are.
+func TestPKCS12(t *testing.T) {
+	files := library(t)
+	read := func(path string, _ Content) ([]byte, error) { return files[path], nil }
+	const withPassword = bundle + "pkcs12-password-file = \"p12.txt\"\n"
+	for name, text := range map[string]string{
+		"at the top":                certifiedHomeAgent(withPassword, ""),
+		"of a peer":                 certifiedHomeAgent("", withPassword),
+		"of a peer, PEM at the top": certifiedHomeAgent(topCertificates, withPassword),
+		"at the top, PEM of a peer": certifiedHomeAgent(withPassword, topCertificates),
+	} {
+		c, err := Parse("x.toml", []byte(text), read)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		} else if got := fmt.Sprint(c.Peers[0].Credential); got != `[certificate of "CN=ha"]` {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+}
+
 func TestCertificateErrors(t *testing.T) {
 	files := library(t)
 	read := func(path string, content Content) ([]byte, error) {
@@ -138,9 +168,17 @@ func TestCertificateErrors(t *testing.T) {
 		{"another's certificate", strings.Replace(certifiedHomeAgent(topCertificates, ""), "ha.example.org", "hb.example.org", 1),
 			`x.toml:4: certificate-file: the certificate of "CN=ha" is not of "hb.example.org": its dNSName is "ha.example.org"`},
 		{"a key that is none", certifiedHomeAgent(replaced("ha.key", "ha.pem"), ""),
-			`x.toml:5: private-key-file: ha.pem: "CERTIFICATE" in it; want a private key that is not encrypted`},
+			`x.toml:5: private-key-file: ha.pem: "CERTIFICATE" in it; want a private key`},
 		{"a file that is not there", certifiedHomeAgent(replaced("ha.key", "hb.key"), ""),
 			`x.toml:5: private-key-file: hb.key is not there; want a file with the private key`},
+		{"PEM and PKCS#12", certifiedHomeAgent(topCertificates+"pkcs12-file = \"ha.p12\"\n", ""),
+			"x.toml:4: certificate-file: this is for PEM; want either it or pkcs12-file"},
+		{"PKCS#12 without its password", certifiedHomeAgent(bundle, ""),
+			"x.toml:4: pkcs12-file: ha.p12: it has a password; want it in pkcs12-password-file"},
+		{"PKCS#12 with another password", certifiedHomeAgent(bundle+"pkcs12-password-file = \"mn1.psk\"\n", ""),
+			"x.toml:4: pkcs12-file: ha.p12: it has another password"},
+		{"a password that is not there", certifiedHomeAgent(bundle+"pkcs12-password-file = \"mn2.psk\"\n", ""),
+			"x.toml:6: pkcs12-password-file: mn2.psk is not there; want a file with the password of the PKCS#12 file"},
 		{"an authority that is none", certifiedHomeAgent(replaced("root.pem", "ha.pem"), ""),
 			`x.toml:6: ca-file: the certificate of "CN=ha" is not an authority's (basicConstraints)`},
 		{"a list that is none", certifiedHomeAgent(topCertificates, `crl-file = "root.pem"`),
@@ -168,6 +206,11 @@ func TestPrivateKeyFiles(t *testing.T) {
 	if _, err := readFile(path, PrivateKey); err == nil ||
 		err.Error() != path+" is open to group or others (mode 0640); run chmod 600 on it" {
 		t.Errorf("got %v", err)
+	}
+	for _, content := range []Content{PreSharedKey, KeyBundle, Password} {
+		if _, err := readFile(path, content); err == nil {
+			t.Errorf("%s is read", content)
+		}
 	}
 	for _, content := range []Content{Certificates, RevocationLists} {
 		if b, err := readFile(path, content); err != nil || string(b) != "key" {

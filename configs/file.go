@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"mipsecd/internal/secret"
 )
@@ -13,10 +14,12 @@ import (
 // Content is what a file that a configuration names is for.
 type Content string
 
-// The contents. Of the first two a file must be open to its owner only.
+// The contents. Of the first four a file must be open to its owner only.
 const (
 	PreSharedKey    Content = "the pre-shared key"
 	PrivateKey      Content = "the private key"
+	KeyBundle       Content = "the private key and certificates in PKCS#12"
+	Password        Content = "the password of the PKCS#12 file"
 	Certificates    Content = "certificates"
 	RevocationLists Content = "revocation lists"
 )
@@ -38,8 +41,8 @@ func readFile(path string, content Content) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is no regular file; want a file with %s", path, content)
 	}
-	private := content == PreSharedKey || content == PrivateKey
-	if perm := info.Mode().Perm(); private && perm&0o077 != 0 {
+	private := []Content{PreSharedKey, PrivateKey, KeyBundle, Password}
+	if perm := info.Mode().Perm(); slices.Contains(private, content) && perm&0o077 != 0 {
 		return nil, fmt.Errorf("%s is open to group or others (mode %04o); run chmod 600 on it", path, perm)
 	}
 	return io.ReadAll(io.LimitReader(f, maxFile))
@@ -63,4 +66,9 @@ func parseSecret(content []byte) (secret.Bytes, error) {
 		return nil, fmt.Errorf("more than %d octets; want nothing but the pre-shared key in it", maxSecret)
 	}
 	return secret.Bytes(key), nil
+}
+
+// parsePassword reads the password of a PKCS#12 file. One newline at the end does not belong to it.
+func parsePassword(content []byte) (string, error) {
+	return string(bytes.TrimSuffix(content, []byte("\n"))), nil
 }

@@ -3,6 +3,7 @@
 // of RFC 7296 and RFC 4754, and the rules of RFC 4945 for certificates. It reads no file, no clock and no network.
 //
 //	Credential   what this host proves its identity with: sign.go
+//	             from files: pem.go, pkcs12.go
 //	Trust        whom it believes: verify.go, chain.go, revocation.go, identity.go
 //
 // Certificates and revocation lists come from the configuration and from the peer's CERT payloads only; OCSP, "Hash and

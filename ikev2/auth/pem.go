@@ -65,6 +65,9 @@ func ParsePrivateKey(text []byte) (crypto.Signer, error) {
 	err := blocks(text, func(b *pem.Block) error {
 		var key any
 		var err error
+		if b.Type == "ENCRYPTED PRIVATE KEY" || b.Headers["DEK-Info"] != "" {
+			return errEncrypted
+		}
 		switch b.Type {
 		case "PRIVATE KEY":
 			key, err = x509.ParsePKCS8PrivateKey(b.Bytes)
@@ -75,10 +78,10 @@ func ParsePrivateKey(text []byte) (crypto.Signer, error) {
 		case "EC PARAMETERS":
 			return nil // that openssl writes before the key
 		default:
-			return fmt.Errorf("%q in it; want a private key that is not encrypted", b.Type)
+			return fmt.Errorf("%q in it; want a private key", b.Type)
 		}
 		if err != nil {
-			return fmt.Errorf("the %q in it can't be read; want one that is not encrypted", b.Type)
+			return fmt.Errorf("the %q in it can't be read", b.Type)
 		}
 		keys = append(keys, key)
 		return nil
@@ -89,7 +92,12 @@ func ParsePrivateKey(text []byte) (crypto.Signer, error) {
 	if len(keys) != 1 {
 		return nil, fmt.Errorf("%d private keys in it; want one, in PEM", len(keys))
 	}
-	switch key := keys[0].(type) {
+	return signing(keys[0])
+}
+
+// signing is a private key that signs.
+func signing(key any) (crypto.Signer, error) {
+	switch key := key.(type) {
 	case *rsa.PrivateKey:
 		return key, nil
 	case *ecdsa.PrivateKey:
@@ -97,5 +105,9 @@ func ParsePrivateKey(text []byte) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	}
-	return nil, fmt.Errorf("a private key of kind %T; want RSA, ECDSA or Ed25519", keys[0])
+	return nil, fmt.Errorf("a private key of kind %T; want RSA, ECDSA or Ed25519", key)
 }
+
+// errEncrypted says what to do with a key that would need a password.
+var errEncrypted = errors.New("the private key is encrypted; want it decrypted, by openssl pkey -in FILE -out NEW, or in a " +
+	"PKCS#12 file with its password beside it")

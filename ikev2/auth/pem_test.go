@@ -70,8 +70,8 @@ func TestRefusedFiles(t *testing.T) {
 	}{
 		{"no key", privateKey, nil, "0 private keys in it; want one, in PEM"},
 		{"two keys", privateKey, append(bytes.Clone(key), key...), "2 private keys in it; want one, in PEM"},
-		{"a certificate for a key", privateKey, cert, `"CERTIFICATE" in it; want a private key that is not encrypted`},
-		{"an encrypted key", privateKey, block("ENCRYPTED PRIVATE KEY", []byte{1}), `"ENCRYPTED PRIVATE KEY" in it; want`},
+		{"a certificate for a key", privateKey, cert, `"CERTIFICATE" in it; want a private key`},
+		{"an encrypted key", privateKey, block("ENCRYPTED PRIVATE KEY", []byte{1}), "the private key is encrypted; want it decrypted, by openssl"},
 		{"a broken key", privateKey, block("PRIVATE KEY", []byte("secret")), `the "PRIVATE KEY" in it can't be read`},
 		{"half a key", privateKey, key[:len(key)-10], "a PEM block without a proper end"},
 		{"a key for key exchange", privateKey, block("PRIVATE KEY", x25519), "want RSA, ECDSA or Ed25519"},

@@ -34,10 +34,16 @@ func NewCredential(key crypto.Signer, chain []*x509.Certificate) (*Credential, e
 	if err := checkKey(key.Public()); err != nil {
 		return nil, err
 	}
-	if public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(chain[0].PublicKey) {
+	if !isKeyOf(chain[0], key) {
 		return nil, fmt.Errorf("the private key is not that of the certificate of %s", subject(chain[0]))
 	}
 	return &Credential{key, chain}, nil
+}
+
+// isKeyOf reports whether a certificate is that of a private key.
+func isKeyOf(c *x509.Certificate, key crypto.Signer) bool {
+	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
+	return ok && public.Equal(c.PublicKey)
 }
 
 // Format names the certificate, whatever the verb: the key is never printed.
