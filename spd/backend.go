@@ -13,6 +13,9 @@ type Backend interface {
 	AllocSPI(LarvalSA) (uint32, error)
 	// Install adds the SA, completing the larval SA of the same SAID if AllocSPI made one. ErrExists if one is there.
 	Install(SA) error
+	// SetEncap gives an SA with UDP encapsulation other ports. It keeps its keys and sequence numbers. ErrNotFound if there
+	// is no such SA, ErrInvalid if it has no encapsulation, which cannot be added or taken away.
+	SetEncap(SAID, Encap) error
 	// Remove deletes an SA, larval or not. ErrNotFound if there is none.
 	Remove(SAID) error
 	// SAs lists the ESP and AH SAs, without their keys; larval SAs are left out.
@@ -85,6 +88,9 @@ type Migrate struct {
 	// KMAddress, where the sender gave it, has this host's key exchange address as Src and the peer's as Dst, whatever
 	// the direction of the policy. The zero Endpoints when absent.
 	KMAddress Endpoints
+	// Encap is the encapsulation that the SAs have from now on, in the direction of the policy. With the zero Encap each
+	// keeps what it has. Not every kernel can do more: its Migrate returns ErrInvalid.
+	Encap Encap
 }
 
 // EndpointChange moves the templates of one protocol, mode and reqid. In a report of transport mode Old may be
@@ -105,6 +111,13 @@ type PolicyChanged struct {
 
 // SARemoved reports that somebody deleted an SA.
 type SARemoved struct{ ID SAID }
+
+// Mapping reports that an authentic packet of an inbound SA with UDP encapsulation came from another address or port than
+// is known: a NAT has another mapping for the peer (RFC 7296 section 2.23). From is where the peer is to be found now.
+type Mapping struct {
+	ID   SAID
+	From netip.AddrPort
+}
 
 // Flushed reports that somebody deleted all SAs (or, with Policies, all policies).
 type Flushed struct{ Policies bool }
@@ -128,6 +141,7 @@ func (Expire) event()        {}
 func (Migrate) event()       {}
 func (PolicyChanged) event() {}
 func (SARemoved) event()     {}
+func (Mapping) event()       {}
 func (Flushed) event()       {}
 func (EventsLost) event()    {}
 func (CareOfState) event()   {}

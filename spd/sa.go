@@ -64,6 +64,20 @@ type Lifetime struct {
 	SoftBytes, HardBytes uint64
 }
 
+// Encap is the UDP encapsulation of an SA's ESP packets (RFC 3948): the ports of its source and its destination. The zero
+// Encap is none.
+type Encap struct{ Src, Dst uint16 }
+
+// Reverse swaps source and destination.
+func (e Encap) Reverse() Encap { return Encap{Src: e.Dst, Dst: e.Src} }
+
+func (e Encap) String() string {
+	if e == (Encap{}) {
+		return "none"
+	}
+	return fmt.Sprintf("udp %d -> %d", e.Src, e.Dst)
+}
+
 // SA is one entry of the security association database (RFC 4301 section 4.4.2). Addresses are those of the SA, not
 // those of the key exchange: HoA and HA in transport mode, CoA and HA in a tunnel.
 type SA struct {
@@ -79,6 +93,8 @@ type SA struct {
 	Acquire uint32
 	// Selector restricts what may pass through the SA; the zero Selector restricts nothing.
 	Selector Selector
+	// Encap is how ESP gets through a NAT; AH does not.
+	Encap Encap
 	// ReplayWindow is the number of packets the anti-replay window covers; zero switches the check off.
 	ReplayWindow uint8
 }

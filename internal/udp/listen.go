@@ -18,6 +18,8 @@ type Options struct {
 	// NoBypass leaves the sockets under the host's IPsec policies, which needs no privilege. An agent that keys for
 	// this kernel must not use it: its own datagrams would wait for the SA that they are to bring about.
 	NoBypass bool
+	// ESP has the kernel take UDP-encapsulated ESP (RFC 3948) out of what arrives, instead of delivering it.
+	ESP bool
 }
 
 // Listen opens a UDP port on all addresses of the host, of IPv6 and, where the host has it, of IPv4. The sockets belong

@@ -15,6 +15,9 @@ const receiveBuffer = 4 << 20
 // 5, RFC 6724 section 5 rule 4).
 const preferCareOf = 0x0004
 
+// espInUDP is the encapsulation of RFC 3948 (UDP_ENCAP_ESPINUDP).
+const espInUDP = 2
+
 // prepare sets up a socket before it is bound.
 func prepare(fd int, v6 bool, opts Options) error {
 	// More than the system's limit takes privilege; without it the limit must do.
@@ -26,6 +29,11 @@ func prepare(fd int, v6 bool, opts Options) error {
 	if v6 {
 		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_ADDR_PREFERENCES, preferCareOf); err != nil {
 			return fmt.Errorf("prefer care-of addresses: %w", err)
+		}
+	}
+	if opts.ESP {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_UDP, unix.UDP_ENCAP, espInUDP); err != nil {
+			return fmt.Errorf("UDP-encapsulated ESP: %w", err)
 		}
 	}
 	if opts.NoBypass {

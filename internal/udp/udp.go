@@ -9,7 +9,7 @@ type Datagram struct {
 	Data          []byte
 }
 
-// Conn is one UDP port on all addresses of this host. Its methods may be called from several goroutines.
+// Conn is UDP ports, mostly one, on all addresses of this host. Its methods may be called from several goroutines.
 type Conn interface {
 	// Send sends from the address that the datagram names (a mobile node's CoA) past all IPsec policies. It does not
 	// keep Data. The error wraps syscall.EADDRNOTAVAIL when the host does not own that address.

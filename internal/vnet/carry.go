@@ -66,6 +66,9 @@ func (n *Network) deliver() {
 	n.mu.Lock()
 	p := heap.Pop(&n.queue).(queued).packet
 	var handler func(Packet)
+	if inside := n.nats[p.Dst]; inside != nil {
+		p, _ = inside.nat.inward(p) // what does not pass stays without a receiver
+	}
 	if to := n.owners[p.Dst]; to != nil {
 		if s := to.socketFor(p); s != nil {
 			s.queue(p)

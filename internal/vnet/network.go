@@ -1,4 +1,4 @@
-// Package vnet is an IPv6 network in memory: links, nodes that attach to them, move and listen, and between them what
+// Package vnet is an IP network in memory: links, nodes that attach to them, move and listen, and between them what
 // networks do to packets. It runs in real time and in the bubble of testing/synctest. What it does to a packet follows
 // from the seed and from the packet's place among those of the same flow, not from how goroutines take turns.
 package vnet
@@ -24,6 +24,7 @@ type Network struct {
 
 	mu      sync.Mutex
 	owners  map[netip.Addr]*Node
+	nats    map[netip.Addr]*Link // by the outside address: the link inside
 	flows   map[flow]*fate
 	sockets map[*socket]struct{}
 	queue   queue
@@ -36,7 +37,7 @@ func New(seed uint64) *Network {
 		closed: make(chan struct{}),
 		done:   make(chan struct{}),
 		wake:   make(chan struct{}, 1),
-		owners: map[netip.Addr]*Node{}, flows: map[flow]*fate{}, sockets: map[*socket]struct{}{},
+		owners: map[netip.Addr]*Node{}, nats: map[netip.Addr]*Link{}, flows: map[flow]*fate{}, sockets: map[*socket]struct{}{},
 	}
 	go n.run()
 	return n
@@ -61,6 +62,8 @@ type Link struct {
 	prefixes []netip.Prefix
 	quality  Quality
 	cut      bool
+	nat      *NAT  // between it and all other links; nil if there is none
+	outside  *Link // where that has its address
 }
 
 // Quality is what a link does to packets. The zero Quality delivers each at once, in order.

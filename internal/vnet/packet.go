@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// Packet is an IPv6 packet on its way.
+// Packet is an IP packet on its way.
 type Packet struct {
 	Src, Dst netip.Addr
 	Proto    uint8  // next header
@@ -32,18 +32,27 @@ func (nd *Node) Send(p Packet) error {
 	}
 	to := n.linkOf(p.Dst)
 	switch {
-	case to == nil || to != from && (from.cut || to.cut):
+	case to == nil || to != from && (from.cut || to.cut || to.nat != nil):
 		return nil
 	case to == from:
 		n.dispatch(p, from)
-	default:
-		n.dispatch(p, from, to)
+		return nil
 	}
+	if from.nat != nil {
+		var ok bool
+		if p, ok = from.nat.outward(p); !ok {
+			return nil
+		}
+	}
+	n.dispatch(p, from, to)
 	return nil
 }
 
 // linkOf finds the link where an address is, or nil.
 func (n *Network) linkOf(a netip.Addr) *Link {
+	if inside := n.nats[a]; inside != nil {
+		return inside.outside
+	}
 	if owner := n.owners[a]; owner != nil {
 		return owner.links[a]
 	}

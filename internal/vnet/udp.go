@@ -1,6 +1,7 @@
 package vnet
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -20,18 +21,30 @@ type socket struct {
 	received chan udp.Datagram
 	closed   chan struct{}
 	shutDown bool
+	esp      bool // what is UDP-encapsulated ESP is not for the socket
 }
 
 var _ udp.Conn = (*socket)(nil)
 
 // ListenUDP opens a port on all addresses that the node has and will have. It panics if the port is open already.
-func (nd *Node) ListenUDP(port uint16) udp.Conn {
+func (nd *Node) ListenUDP(port uint16) udp.Conn { return nd.listen(port, false) }
+
+// ListenIKE opens ports 500 and 4500. UDP-encapsulated ESP that arrives at the latter is for the node's handler.
+func (nd *Node) ListenIKE() udp.Conn {
+	const ike, nat = 500, 4500
+	return udp.Join(udp.Port{Number: ike, Conn: nd.ListenUDP(ike)},
+		udp.Port{Number: nat, Conn: udp.BesideESP(nd.listen(nat, true))})
+}
+
+func (nd *Node) listen(port uint16, esp bool) *socket {
 	nd.network.mu.Lock()
 	defer nd.network.mu.Unlock()
 	if nd.ports[port] != nil {
 		panic(fmt.Sprintf("%s listens at UDP port %d already", nd, port))
 	}
-	s := &socket{node: nd, port: port, received: make(chan udp.Datagram, receiveQueue), closed: make(chan struct{})}
+	s := &socket{
+		node: nd, port: port, received: make(chan udp.Datagram, receiveQueue), closed: make(chan struct{}), esp: esp,
+	}
 	nd.ports[port] = s
 	nd.network.sockets[s] = struct{}{}
 	return s
@@ -105,11 +118,15 @@ func (nd *Node) socketFor(p Packet) *socket {
 	if p.Proto != protoUDP {
 		return nil
 	}
-	_, port, _, ok := parseUDP(p.Payload)
+	_, port, data, ok := parseUDP(p.Payload)
 	if !ok {
 		return nil
 	}
-	return nd.ports[port]
+	s := nd.ports[port]
+	if s != nil && s.esp && len(data) >= 4 && binary.BigEndian.Uint32(data) != 0 {
+		return nil // begins with an SPI (RFC 3948 section 2.2)
+	}
+	return s
 }
 
 // queue lets a datagram wait to be received.

@@ -40,5 +40,17 @@ func TestConformance(t *testing.T) {
 				t.Error("the packet went out in the clear")
 			}
 		},
+		Rebind: func(t *testing.T, src, dst netip.Addr, port uint16) {
+			payload := append(binary.BigEndian.AppendUint16([]byte{0xc0, 0}, port), make([]byte, 4)...)
+			p, err := k.Output(Packet{Src: src, Dst: dst, Proto: spd.ProtoUDP, Payload: payload})
+			if err != nil || p.Proto != spd.ProtoUDP || binary.BigEndian.Uint16(p.Payload[2:]) != spdtest.RebindTo {
+				t.Fatalf("%s, %v", p, err)
+			}
+			binary.BigEndian.PutUint16(p.Payload, spdtest.RebindFrom)
+			binary.BigEndian.PutUint16(p.Payload[2:], natPort)
+			if _, err := k.Input(p); err != nil {
+				t.Error(err)
+			}
+		},
 	})
 }

@@ -3,6 +3,7 @@ package memory
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -71,7 +72,7 @@ func (k *Kernel) protect(p, original Packet, t spd.Template, policy *spd.Policy)
 		if err == nil {
 			k.spend(s, len(p.Payload))
 		}
-		return sealed, err
+		return s.encapsulate(sealed), err
 	}
 	k.acquire(original, t, want, policy)
 	if t.Level == spd.Use {
@@ -116,6 +117,10 @@ func (k *Kernel) Input(p Packet) (Packet, error) {
 	defer k.mu.Unlock()
 	received := p
 	var used []*sa
+	esp, port, encapsulated := decapsulate(p)
+	if encapsulated {
+		p = esp
+	}
 	for !isUpper(p.Proto) {
 		var err error
 		var s *sa
@@ -129,6 +134,9 @@ func (k *Kernel) Input(p Packet) (Packet, error) {
 		if err != nil {
 			return Packet{}, fmt.Errorf("%s: %w", received, err)
 		}
+	}
+	if encapsulated {
+		k.hears(used[0], netip.AddrPortFrom(received.Src, port))
 	}
 	for _, s := range used {
 		if !s.admits(p) {

@@ -24,7 +24,7 @@ func (b *Backend) Migrate(m spd.Migrate) error {
 		if !ok {
 			return fmt.Errorf("migrate policy %s: %w", m.PolicyKey, spd.ErrNoTemplate)
 		}
-		if err := k.moveSAs(m.Changes); err != nil {
+		if err := k.moveSAs(m.Changes, m.Encap); err != nil {
 			return fmt.Errorf("migrate policy %s: %w", m.PolicyKey, err)
 		}
 		policy.Templates = templates
@@ -71,8 +71,8 @@ func moveTemplates(templates []spd.Template, changes []spd.EndpointChange) ([]sp
 	return moved, found
 }
 
-// moveSAs moves all SAs of the changes or, when two would have one name, none.
-func (k *Kernel) moveSAs(changes []spd.EndpointChange) error {
+// moveSAs moves all SAs of the changes or, when two would have one name, none. With the zero Encap they keep theirs.
+func (k *Kernel) moveSAs(changes []spd.EndpointChange, encap spd.Encap) error {
 	type move struct {
 		*sa
 		to spd.Endpoints
@@ -97,6 +97,9 @@ func (k *Kernel) moveSAs(changes []spd.EndpointChange) error {
 	for _, m := range moves {
 		k.sas.remove(m.sa)
 		m.Endpoints = m.to
+		if encap != (spd.Encap{}) {
+			m.Encap = encap
+		}
 		k.sas.insert(m.sa)
 	}
 	return nil

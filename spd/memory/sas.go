@@ -126,10 +126,27 @@ func checkSA(s spd.SA) error {
 		return errors.New("the mode must be transport, tunnel or BEET")
 	case s.Dir != spd.In && s.Dir != spd.Out:
 		return errors.New("the direction must be in or out")
+	case s.Proto != spd.ESP && s.Encap != spd.Encap{}:
+		return errors.New("UDP encapsulation is for ESP")
 	case !addressed(s.Endpoints):
 		return errors.New("it needs two addresses of one family")
 	}
 	return checkKeys(s.Proto, s.Transform)
+}
+
+// SetEncap implements spd.Backend.
+func (b *Backend) SetEncap(id spd.SAID, encap spd.Encap) error {
+	return b.transact(func(k *Kernel) error {
+		s := k.sas.byID[id]
+		switch {
+		case s == nil || s.larval:
+			return fmt.Errorf("SA %s: %w", id, spd.ErrNotFound)
+		case s.Encap == spd.Encap{} || encap == spd.Encap{}:
+			return fmt.Errorf("SA %s: encapsulation cannot be added or taken away: %w", id, spd.ErrInvalid)
+		}
+		s.Encap = encap
+		return nil
+	})
 }
 
 // Remove implements spd.Backend.

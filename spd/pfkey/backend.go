@@ -11,6 +11,7 @@
 //   - A policy keeps a reqid only with level unique and only up to 16383. What would get lost is refused.
 //   - Extended sequence numbers are refused; an anti-replay window of more than 32 packets is made one of 32.
 //   - SAs have no selector and no direction: that of an installed SA is ignored, and SAs lists neither.
+//   - A MIGRATE keeps the UDP encapsulation of SAs as it is; spd.Migrate with Encap is refused.
 //   - Policies that expire are not reported.
 package pfkey
 

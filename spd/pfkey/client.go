@@ -50,16 +50,22 @@ func newClient(d *dialect, c conn) *client {
 }
 
 // do makes a request and returns the reply.
-func (c *client) do(req *message) (*message, error) {
-	var reply *message
-	err := c.exchange(req, func(b []byte, h header) (done bool, err error) {
+func (c *client) do(req *message) (reply *message, err error) {
+	err = c.ask(req, func(b []byte) (err error) {
+		reply, err = c.dialect.decode(b)
+		return err
+	})
+	return reply, err
+}
+
+// ask makes a request and shows the reply, of at least a header.
+func (c *client) ask(req *message, see func(reply []byte) error) error {
+	return c.exchange(req, func(b []byte, h header) (done bool, err error) {
 		if h.typ != req.typ || h.pid != c.pid || h.seq != req.seq {
 			return false, nil
 		}
-		reply, err = c.dialect.decode(b)
-		return true, err
+		return true, see(b)
 	})
-	return reply, err
 }
 
 // dump makes a request that is answered by a series of messages, numbered down to zero. A kernel with nothing to list

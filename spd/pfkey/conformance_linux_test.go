@@ -15,7 +15,7 @@ func TestConformance(t *testing.T) {
 		uml.Sh(t, "ip link add out type dummy && ip link set out up")
 		probeOnce(t)
 		spdtest.Run(t, func(t *testing.T) spd.Backend { return mustOpen(t) }, spdtest.Caps{
-			NoSub: true, NoTypeZero: true, NoAEAD: true, NoFlow: true,
+			NoSub: true, NoTypeZero: true, NoAEAD: true, NoFlow: true, NoMigrateEncap: true,
 			Flush: func(t *testing.T, policies bool) {
 				if policies {
 					uml.Sh(t, "ip xfrm policy flush")
@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 					uml.Sh(t, "ip xfrm state flush")
 				}
 			},
-			Send: send,
+			Send: send, Rebind: spdtest.Rebind,
 		})
 	})
 }

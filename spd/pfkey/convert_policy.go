@@ -158,6 +158,9 @@ func (d *dialect) migrateMessage(g spd.Migrate) (*message, error) {
 		}
 		m.kmAddress = g.KMAddress
 	}
+	if g.Encap != (spd.Encap{}) {
+		return invalid("PF_KEY moves no encapsulation")
+	}
 	if len(g.Changes) == 0 {
 		return invalid("must have a change")
 	}

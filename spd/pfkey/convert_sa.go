@@ -88,6 +88,8 @@ func (d *dialect) addMessage(s spd.SA) (*message, error) {
 		return nil, fmt.Errorf("%w: SPI %d, must be at least %d", spd.ErrInvalid, s.SPI, lowestSPI)
 	case s.Transform.ESN:
 		return nil, fmt.Errorf("%w: PF_KEY has no extended sequence numbers", spd.ErrInvalid)
+	case s.Encap != spd.Encap{} && (s.Proto != spd.ESP || d.natType == 0):
+		return nil, fmt.Errorf("%w: UDP encapsulation of this SA", spd.ErrInvalid)
 	case len(s.Transform.EncrKey) > 0xffff/8 || len(s.Transform.IntegKey) > 0xffff/8:
 		return nil, fmt.Errorf("%w: a key of more than %d octets", spd.ErrInvalid, 0xffff/8)
 	}
@@ -102,6 +104,7 @@ func (d *dialect) addMessage(s spd.SA) (*message, error) {
 		src:  hostAddress(s.Endpoints.Src), dst: hostAddress(s.Endpoints.Dst),
 		authKey: s.Transform.IntegKey,
 		sa2:     &sa2Ext{mode: uint8(s.Mode), reqid: s.Reqid},
+		encap:   s.Encap,
 	}
 	if s.Proto == spd.ESP {
 		m.encrKey = append(secret.Bytes{}, s.Transform.EncrKey...) // present also for ENCR_NULL, which has no bits
@@ -157,7 +160,7 @@ func (d *dialect) saOf(m *message) (spd.SA, bool) {
 	s := spd.SA{
 		SPI: id.SPI, Proto: id.Proto, Mode: spd.Mode(m.sa2.mode),
 		Endpoints: spd.Endpoints{Src: m.src.prefix.Addr(), Dst: id.Dst},
-		Reqid:     m.sa2.reqid, ReplayWindow: m.sa.replay,
+		Reqid:     m.sa2.reqid, ReplayWindow: m.sa.replay, Encap: m.encap,
 	}
 	for encr, number := range d.encr {
 		if number == m.sa.encrypt {

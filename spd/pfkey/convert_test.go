@@ -109,7 +109,9 @@ func TestSAsRoundTrip(t *testing.T) {
 	ah := newSA(0x1002, spd.Endpoints{Src: ip4, Dst: peer4})
 	ah.Proto, ah.Mode, ah.ReplayWindow = spd.AH, spd.Tunnel, 0
 	ah.Transform = spd.Transform{Integ: spd.IntegSHA512_256, IntegKey: key(3, 64)}
-	for _, s := range []spd.SA{esp, ah} {
+	encapsulated := esp
+	encapsulated.Encap = spd.Encap{Src: 4500, Dst: 20000}
+	for _, s := range []spd.SA{esp, ah, encapsulated} {
 		m, err := linux.addMessage(s)
 		if err != nil {
 			t.Fatal(err)
@@ -170,6 +172,7 @@ func TestSAsThatPFKEYCannotSay(t *testing.T) {
 	for want, change := range map[string]func(*spd.SA){
 		"SPI 255, must be at least 256": func(s *spd.SA) { s.SPI = 255 },
 		"extended sequence numbers":     func(s *spd.SA) { s.Transform.ESN = true },
+		"UDP encapsulation of this SA":  func(s *spd.SA) { s.Proto, s.Encap = spd.AH, spd.Encap{Src: 4500, Dst: 4500} },
 		"an SA of route2":               func(s *spd.SA) { s.Proto = spd.Route2 },
 		"two addresses of one family":   func(s *spd.SA) { s.Endpoints.Dst = ip4 },
 		"mode ro":                       func(s *spd.SA) { s.Mode = spd.RouteOptimization },

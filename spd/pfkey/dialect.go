@@ -20,6 +20,9 @@ type dialect struct {
 	kmAddress uint16  // SADB_X_EXT_KMADDRESS, or zero
 	packet    uint16  // SADB_X_EXT_PACKET, or zero
 
+	natMapping                      msgType // SADB_X_NAT_T_NEW_MAPPING, or zero
+	natType, natSrcPort, natDstPort uint16  // SADB_X_EXT_NAT_T_TYPE, _SPORT and _DPORT, or zero
+
 	maxReqid  uint32 // the highest reqid that a policy may choose itself
 	maxReplay uint8  // the largest anti-replay window, in packets
 
@@ -40,6 +43,8 @@ var linux = dialect{
 
 	migrate:   24,
 	kmAddress: 25,
+
+	natMapping: sadbNATMapping, natType: 20, natSrcPort: 21, natDstPort: 22,
 
 	maxReqid:  0x3fff, // IPSEC_MANUAL_REQID_MAX: the kernel replaces a higher one by one of its own
 	maxReplay: 32,

@@ -134,6 +134,8 @@ func (l *listener) event(m *message) (spd.Event, error) {
 		return spd.PolicyChanged{Policy: p, Gone: gone}, nil
 	case sadbMigrate:
 		return l.migration(m)
+	case l.dialect.natMapping:
+		return l.mapping(m)
 	}
 	return nil, nil
 }

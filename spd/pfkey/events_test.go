@@ -104,6 +104,8 @@ func TestEvents(t *testing.T) {
 		{"a policy without addresses", with(aboutPolicy(sadbSPDAdd), func(m *message) { m.src = nil }),
 			[]spd.Event{spd.EventsLost{}}},
 		{"a MIGRATE of half a pair", aboutPolicy(sadbMigrate), []spd.Event{spd.EventsLost{}}},
+		{"NAT_T_NEW_MAPPING without a port", with(aboutSA(sadbNATMapping, id), func(m *message) { m.encap.Src = 4500 }),
+			[]spd.Event{spd.EventsLost{}}},
 		{"an ACQUIRE from nowhere", &message{header: header{typ: sadbAcquire}}, []spd.Event{spd.EventsLost{}}},
 	} {
 		got := listen(t, &fakeConn{queue: [][]byte{mustEncode(t, c.m)}}, noAnswer)

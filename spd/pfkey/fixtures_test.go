@@ -174,6 +174,26 @@ var fixtures = []fixture{{
 		sa2: &sa2Ext{mode: 1, reqid: 1},
 	},
 }, {
+	name:    "X_NAT_T_NEW_MAPPING of Linux",
+	dialect: &linux,
+	octets: `
+		0000 02170003 0f000000 01000000 00000000                     # sadb_msg: ESP, 15 x 8 = 120
+		0010 02000100 00001001 00010000 00000000                     # SA: SPI 0x1001, mature
+		0020 03000500 00200000 02000000 c6336407 00000000 00000000   # SRC: 198.51.100.7
+		0038 03000600 00200000 02000000 c0000201 00000000 00000000   # DST: 192.0.2.1
+		0050 02001300 00000000 00000000 00000000                     # X_SA2
+		0060 01001400 02000000                                       # X_NAT_T_TYPE: ESP in UDP
+		0068 01001500 11940000                                       # X_NAT_T_SPORT: 4500
+		0070 01001600 4e200000                                       # X_NAT_T_DPORT: 20000`,
+	message: message{
+		header: header{typ: sadbNATMapping, satype: satypeESP, seq: 1},
+		sa:     &saExt{spi: 0x1001, state: stateMature},
+		src:    hostAddress(peer4),
+		dst:    hostAddress(ip4),
+		sa2:    &sa2Ext{},
+		encap:  spd.Encap{Src: 4500, Dst: 20000},
+	},
+}, {
 	name:    "REGISTER's reply of Linux",
 	dialect: &linux,
 	octets: `

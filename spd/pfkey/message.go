@@ -31,6 +31,7 @@ const (
 	sadbSPDFlush   msgType = 19
 	sadbSPDExpire  msgType = 21
 	sadbSPDDelete2 msgType = 22
+	sadbNATMapping msgType = 23
 	sadbMigrate    msgType = 24
 )
 
@@ -39,7 +40,7 @@ var msgNames = map[msgType]string{
 	sadbAcquire: "ACQUIRE", sadbRegister: "REGISTER", sadbExpire: "EXPIRE", sadbFlush: "FLUSH", sadbDump: "DUMP",
 	sadbSPDUpdate: "X_SPDUPDATE", sadbSPDAdd: "X_SPDADD", sadbSPDDelete: "X_SPDDELETE", sadbSPDGet: "X_SPDGET",
 	sadbSPDDump: "X_SPDDUMP", sadbSPDFlush: "X_SPDFLUSH", sadbSPDExpire: "X_SPDEXPIRE",
-	sadbSPDDelete2: "X_SPDDELETE2", sadbMigrate: "X_MIGRATE",
+	sadbSPDDelete2: "X_SPDDELETE2", sadbNATMapping: "X_NAT_T_NEW_MAPPING", sadbMigrate: "X_MIGRATE",
 }
 
 func (t msgType) String() string {
@@ -103,6 +104,8 @@ type message struct {
 	policy              *policyExt
 	sa2                 *sa2Ext
 	packet              []byte
+	encap               spd.Encap
+	extensions          []byte // in place of all these, as a kernel has sent them
 }
 
 // encode lays out the message. The order of the extensions is that of draft-ebalard-mext-pfkey-enhanced-migrate
@@ -132,6 +135,10 @@ func (d *dialect) encode(m *message) ([]byte, error) {
 	add(m.policy != nil, extPolicy, func(b []byte) []byte { return d.appendPolicy(b, m.policy) })
 	add(m.sa2 != nil, extSA2, func(b []byte) []byte { return m.sa2.append(b) })
 	add(m.packet != nil, d.packet, func(b []byte) []byte { return appendPacket(b, m.packet) })
+	add(m.encap != spd.Encap{}, d.natType, func(b []byte) []byte { return append(b, espInUDP, 0, 0, 0) })
+	add(m.encap.Src != 0, d.natSrcPort, func(b []byte) []byte { return appendPort(b, m.encap.Src) })
+	add(m.encap.Dst != 0, d.natDstPort, func(b []byte) []byte { return appendPort(b, m.encap.Dst) })
+	b = append(b, m.extensions...)
 	if len(b) > maxMessage {
 		return nil, fmt.Errorf("%s: %w: %d octets, at most %d fit", m.typ, spd.ErrInvalid, len(b), maxMessage)
 	}
@@ -226,6 +233,10 @@ func (d *dialect) decodeExtension(m *message, typ uint16, r *cursor.Reader) (err
 		m.sa2 = decodeSA2(r)
 	case d.kmAddress:
 		m.kmAddress, err = d.decodeKMAddress(r)
+	case d.natSrcPort:
+		m.encap.Src = decodePort(r)
+	case d.natDstPort:
+		m.encap.Dst = decodePort(r)
 	case d.packet:
 		m.packet, err = decodePacket(r)
 	}

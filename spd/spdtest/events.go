@@ -1,6 +1,7 @@
 package spdtest
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 
@@ -58,6 +59,9 @@ func (s suite) testEvents(t *testing.T) {
 	if s.caps.Send != nil {
 		s.run(t, "Acquire", func(t *testing.T, b spd.Backend) { testAcquire(t, b, s.caps) })
 	}
+	if s.caps.Rebind != nil {
+		s.run(t, "Mapping", func(t *testing.T, b spd.Backend) { testMapping(t, b, s.caps) })
+	}
 	s.run(t, "Close closes Events", func(t *testing.T, _ spd.Backend) {
 		b := s.openBackend(t)
 		succeed(t, b.Close())
@@ -102,5 +106,22 @@ func testAcquire(t *testing.T, b spd.Backend, caps Caps) {
 		wantSAs(t, b, sa)
 		succeed(t, b.Remove(sa.ID()))
 		succeed(t, b.RemovePolicy(policy.PolicyKey))
+	}
+}
+
+// A kernel without directions has one SA for what it sends to itself.
+func testMapping(t *testing.T, b spd.Backend, caps Caps) {
+	const reqid, port = 21, 7777
+	outside := spd.Endpoints{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("198.51.100.1")}
+	for i, e := range []spd.Endpoints{away1, outside} {
+		policy := protect(spd.Out, spd.Selector{Src: spd.Host(e.Src), Dst: spd.Host(e.Dst), Proto: spd.ProtoUDP,
+			DstPort: spd.ExactPort(port)}, transport(reqid))
+		sa := newSA(0x3005+uint32(i), spd.Transport, e, reqid, spd.Out)
+		sa.Encap = spd.Encap{Src: 4500, Dst: RebindTo}
+		succeed(t, b.AddPolicy(policy))
+		succeed(t, b.Install(sa))
+		caps.Rebind(t, e.Src, e.Dst, port)
+		want := spd.Mapping{ID: sa.ID(), From: netip.AddrPortFrom(e.Src, RebindFrom)}
+		await(t, b, func(e spd.Mapping) bool { return e == want })
 	}
 }

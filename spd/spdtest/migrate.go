@@ -39,6 +39,35 @@ func (s suite) testMigrate(t *testing.T) {
 		wantSAs(t, b, sa)
 		wantPolicies(t, b, tunnelPolicy(away1, reqid))
 	})
+	s.run(t, "keeps the encapsulation", func(t *testing.T, b spd.Backend) {
+		sa := newSA(0x2001, spd.Tunnel, away1, reqid, spd.Out)
+		sa.Encap = spd.Encap{Src: 4500, Dst: 20000}
+		succeed(t, b.AddPolicy(tunnelPolicy(away1, reqid)))
+		succeed(t, b.Install(sa))
+		succeed(t, b.Migrate(move(away1, away2)))
+		sa.Endpoints = away2
+		wantSAs(t, b, sa)
+		succeed(t, b.SetEncap(sa.ID(), spd.Encap{Src: 4500, Dst: 20001}))
+	})
+	if s.caps.NoMigrateEncap {
+		s.run(t, "with an encapsulation is ErrInvalid", func(t *testing.T, b spd.Backend) {
+			sa, m := setUp(t, b), move(away1, away2)
+			m.Encap = spd.Encap{Src: 4500, Dst: 20000}
+			wantError(t, b.Migrate(m), spd.ErrInvalid)
+			wantSAs(t, b, sa)
+		})
+	} else {
+		s.run(t, "adds or changes an encapsulation", func(t *testing.T, b spd.Backend) {
+			sa := setUp(t, b)
+			for i, m := range []spd.Migrate{move(away1, away2), move(away2, away1), move(away1, away1)} {
+				m.Encap = spd.Encap{Src: 4500, Dst: 20000 + uint16(i)}
+				succeed(t, b.Migrate(m))
+				sa.Endpoints, sa.Encap = m.Changes[0].New, m.Encap
+				wantSAs(t, b, sa)
+				awaitMigrate(t, s, b, m)
+			}
+		})
+	}
 	s.run(t, "moves an inbound SA, whose name changes", func(t *testing.T, b spd.Backend) {
 		in := func(e spd.Endpoints) spd.Policy {
 			return protect(spd.In, spd.MH(anywhere, spd.Host(hoa), 3), tunnel(e, reqid))
@@ -178,6 +207,7 @@ func awaitMigrate(t *testing.T, s suite, b spd.Backend, want spd.Migrate) {
 		want.Selector.SrcPort, want.Selector.DstPort = spd.Port{}, spd.Port{}
 	}
 	await(t, b, func(got spd.Migrate) bool {
-		return got.PolicyKey == want.PolicyKey && got.KMAddress == want.KMAddress && slices.Equal(got.Changes, want.Changes)
+		return got.PolicyKey == want.PolicyKey && got.KMAddress == want.KMAddress && got.Encap == want.Encap &&
+			slices.Equal(got.Changes, want.Changes)
 	})
 }

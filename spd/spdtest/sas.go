@@ -2,6 +2,7 @@ package spdtest
 
 import (
 	"errors"
+	"net/netip"
 	"slices"
 	"sync"
 	"testing"
@@ -112,6 +113,38 @@ func (s suite) testSAs(t *testing.T) {
 			}
 		}
 	})
+	s.run(t, "UDP encapsulation of both families", func(t *testing.T, b spd.Backend) {
+		sas := encapsulated()
+		for _, sa := range sas {
+			succeed(t, b.Install(sa))
+		}
+		wantSAs(t, b, sas...)
+	})
+	s.run(t, "SetEncap changes the ports of one SA", func(t *testing.T, b spd.Backend) {
+		sas := encapsulated()
+		for _, sa := range sas {
+			succeed(t, b.Install(sa))
+		}
+		for i := range sas {
+			sas[i].Encap.Dst += 7
+			succeed(t, b.SetEncap(sas[i].ID(), sas[i].Encap))
+			wantSAs(t, b, sas...)
+		}
+	})
+	s.run(t, "SetEncap neither adds nor takes away", func(t *testing.T, b spd.Backend) {
+		plain, in := newSA(0x1001, spd.Tunnel, away1, 1, spd.Out), encapsulated()[0]
+		wantError(t, b.SetEncap(plain.ID(), in.Encap), spd.ErrNotFound)
+		succeed(t, b.Install(plain))
+		succeed(t, b.Install(in))
+		wantError(t, b.SetEncap(plain.ID(), in.Encap), spd.ErrInvalid)
+		wantError(t, b.SetEncap(in.ID(), spd.Encap{}), spd.ErrInvalid)
+		wantSAs(t, b, plain, in)
+	})
+	s.run(t, "AH is not encapsulated", func(t *testing.T, b spd.Backend) {
+		sa := encapsulated()[0]
+		sa.Proto, sa.Transform.Encr, sa.Transform.EncrKey = spd.AH, 0, nil
+		wantError(t, b.Install(sa), spd.ErrInvalid)
+	})
 	if !s.caps.NoAEAD {
 		s.run(t, "AEAD", func(t *testing.T, b spd.Backend) {
 			sa := newSA(0x1001, spd.Tunnel, away1, 1, spd.Out)
@@ -120,6 +153,21 @@ func (s suite) testSAs(t *testing.T) {
 			wantSAs(t, b, sa)
 		})
 	}
+}
+
+// encapsulated are two pairs, one with IPv4 outside.
+func encapsulated() []spd.SA {
+	out6, in6 := newSA(0x1001, spd.Tunnel, away1, 1, spd.Out), newSA(0x1002, spd.Tunnel, away1.Reverse(), 2, spd.In)
+	outside := spd.Endpoints{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.MustParseAddr("198.51.100.1")}
+	out4, in4 := newSA(0x1003, spd.Tunnel, outside, 3, spd.Out), newSA(0x1004, spd.Tunnel, outside.Reverse(), 4, spd.In)
+	sas := []spd.SA{in6, out6, in4, out4}
+	for i := range sas {
+		sas[i].Encap = spd.Encap{Src: 4500, Dst: 20000}
+		if sas[i].Dir == spd.In {
+			sas[i].Encap = sas[i].Encap.Reverse()
+		}
+	}
+	return sas
 }
 
 // wantSAs checks the listed SAs by what all kernels tell of them, in any order.
@@ -140,12 +188,13 @@ type identity struct {
 	mode      spd.Mode
 	endpoints spd.Endpoints
 	reqid     uint32
+	encap     spd.Encap
 }
 
 func identities(sas []spd.SA) map[spd.SAID]identity {
 	ids := map[spd.SAID]identity{}
 	for _, sa := range sas {
-		ids[sa.ID()] = identity{sa.Mode, sa.Endpoints, sa.Reqid}
+		ids[sa.ID()] = identity{sa.Mode, sa.Endpoints, sa.Reqid, sa.Encap}
 	}
 	return ids
 }

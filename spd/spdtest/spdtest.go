@@ -22,12 +22,24 @@ type Caps struct {
 	NoFlow bool
 	// NoAEAD: SAs cannot have an AEAD cipher.
 	NoAEAD bool
+	// NoMigrateEncap: a Migrate cannot change the encapsulation of SAs.
+	NoMigrateEncap bool
 	// Flush deletes all SAs or all policies, as an administrator may. Without it Flushed is not tested.
 	Flush func(t *testing.T, policies bool)
 	// Send sends a UDP datagram from src, to be made an address of this host, to a port of dst, to be made reachable.
 	// What comes of it does not matter. Without it Acquire is not tested.
 	Send func(t *testing.T, src, dst netip.Addr, port uint16)
+	// Rebind is a NAT that changes its mapping: it sends a UDP datagram from src to a port of dst, both to be made
+	// addresses of this host, takes the UDP-encapsulated ESP that comes of it off dst's port RebindTo, and gives it to
+	// port 4500 of dst, where ESP is taken out of UDP, from src's port RebindFrom. Without it Mapping is not tested.
+	Rebind func(t *testing.T, src, dst netip.Addr, port uint16)
 }
+
+// Ports for Caps.Rebind.
+const (
+	RebindTo   uint16 = 4501
+	RebindFrom uint16 = 20000
+)
 
 // Run runs the suite. open gives a new backend on the same kernel each time; it does not close it. The backend must be
 // the kernel's only user, as each test begins and ends with an empty SPD and SAD.

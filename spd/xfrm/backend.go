@@ -52,7 +52,7 @@ func Open(opts ...Option) (*Backend, error) {
 	for _, opt := range opts {
 		opt(b)
 	}
-	groups := groupAcquire | groupExpire | groupSA | groupPolicy | groupMigrate
+	groups := groupAcquire | groupExpire | groupSA | groupPolicy | groupMigrate | groupMapping
 	if b.careOf {
 		groups = groupSA
 	}
@@ -144,6 +144,26 @@ func (b *Backend) unreserve(id spd.SAID) bool {
 	was := b.reserved[id]
 	delete(b.reserved, id)
 	return was
+}
+
+// SetEncap changes the ports of an SA by setting it as it is, but for them: of an SA that is in use Linux takes over the
+// lifetime and the encapsulation only.
+func (b *Backend) SetEncap(id spd.SAID, encap spd.Encap) error {
+	body, err := encodeSAID(id)
+	if err == nil {
+		var sa message
+		if err = b.requests.ask(msgGetSA, body, func(m message) (err error) {
+			sa, err = withEncap(m, encap)
+			return err
+		}); err == nil {
+			defer clear(sa.body) // keys
+			err = b.requests.do(msgUpdSA, sa.body)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("xfrm: encapsulating %s, %s: %w", id, encap, err)
+	}
+	return nil
 }
 
 // Remove deletes an SA, larval or not.

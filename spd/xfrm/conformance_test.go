@@ -24,6 +24,7 @@ func TestConformance(t *testing.T) {
 					uml.Sh(t, "ip xfrm state flush")
 				}
 			},
+			Rebind: spdtest.Rebind,
 			Send: func(t *testing.T, src, dst netip.Addr, port uint16) {
 				uml.Sh(t, "ip addr replace %s dev link0 nodad", src)
 				conn, err := net.DialUDP("udp6", &net.UDPAddr{IP: src.AsSlice()},

@@ -48,6 +48,10 @@ func TestEncodeGoldenOctets(t *testing.T) {
 		Proto: spd.ProtoUDP, DstPort: spd.ExactPort(500)}}, Priority: 7, Action: spd.Discard}
 	move := moveTunnel(away, away2)
 	move.KMAddress = away2
+	encapsulated, moveEncap := newSA(0x1001, spd.Transport, atHome, 9), moveTunnel(away, away2)
+	encapsulated.Encap = spd.Encap{Src: 4500, Dst: 20000}
+	moveEncap.Encap = encapsulated.Encap
+	const hexEncap = "1c00 0400 0200 1194 4e20 0000" + hexNoAddr
 
 	for _, c := range []struct {
 		name string
@@ -84,6 +88,14 @@ func TestEncodeGoldenOctets(t *testing.T) {
 			"07000000 05000000 0a00 01 00 80 00000000000000",
 			"2400 1700 02000000", zeros(16), "40000000", zeros(8),
 			"6000 1200", name("rfc4106(gcm(aes))"), "a0000000 80000000", strings.Repeat("03", 20)}},
+		{"SA, encapsulated in UDP", func() ([]byte, error) { return encodeSA(encapsulated) }, []string{
+			hexSelectNone, hexAgent, "00001001 32 000000", hexHoA, hexUnbounded, hexNow, zeros(12),
+			"00000000 09000000 0a00 00 00 00 00000000000000", hexEncap,
+			"5800 0200", name("cbc(aes)"), "80000000", strings.Repeat("01", 16),
+			"6c00 1400", name("hmac(sha256)"), "00010000 80000000", strings.Repeat("02", 32)}},
+		{"MIGRATE with encapsulation", func() ([]byte, error) { return encodeMigrate(moveEncap) }, []string{
+			hexSelectHoTI, "00000000 01 000000", hexEncap,
+			"5000 1100", hexAgent, hexCoA, hexAgent, hexCoA2, "32 01 0000 05000000 0a00 0a00"}},
 		{"larval SA", func() ([]byte, error) {
 			return encodeAllocSPI(spd.LarvalSA{Endpoints: atHome, Proto: spd.ESP, Mode: spd.Transport})
 		}, []string{

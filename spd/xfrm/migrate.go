@@ -24,6 +24,7 @@ func encodeMigrate(m spd.Migrate) ([]byte, error) {
 		}
 		b = appendAttribute(b, attrKMAddress, appendKMAddress(nil, m.KMAddress))
 	}
+	b = appendEncap(b, m.Encap)
 	var changes []byte
 	for _, c := range m.Changes {
 		if changes, err = appendChange(changes, c); err != nil {
@@ -86,6 +87,9 @@ func decodeMigrateBody(body []byte) (m spd.Migrate, err error) {
 		if m.KMAddress, err = readKMAddress(cursor.Native(raw)); err != nil {
 			return m, fmt.Errorf("key exchange's addresses: %w", err)
 		}
+	}
+	if m.Encap, err = decodeEncap(as); err != nil {
+		return m, err
 	}
 	for _, a := range as {
 		if a.kind != attrMigrate {

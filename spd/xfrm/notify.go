@@ -37,6 +37,8 @@ func decodeNotification(m message) (spd.Event, error) {
 		return decodeExpire(m.body)
 	case msgMigrate:
 		return decodeMigrate(m.body)
+	case msgMapping:
+		return decodeMapping(m.body)
 	case msgNewPolicy, msgUpdPolicy, msgDelPolicy:
 		p, err := decodePolicy(m)
 		return spd.PolicyChanged{Policy: p, Gone: m.kind == msgDelPolicy}, err

@@ -27,6 +27,8 @@ func wantEvents() map[string]spd.Event {
 		Proto: spd.ProtoUDP, DstPort: spd.ExactPort(500)}}, Index: 24, Priority: 7, Action: spd.Discard}
 	move := moveTunnel(away, away2)
 	move.KMAddress = away2
+	encapsulated := moveTunnel(away, away2)
+	encapsulated.Encap = spd.Encap{Src: 4500, Dst: 20000}
 	tunnel := tunnelPolicy(away).Templates[0]
 	tunnel.Reqid = 1
 	sa := spd.SAID{Dst: agent, Proto: spd.ESP, SPI: 0x1001}
@@ -44,7 +46,10 @@ func wantEvents() map[string]spd.Event {
 		"delete-sa-hao":      unbound,
 		"new-sa-cbc":         nil,
 		"new-sa-gcm-esn":     nil,
+		"new-sa-encap":       nil,
+		"mapping":            spd.Mapping{ID: sa, From: netip.AddrPortFrom(hoa, 20000)},
 		"migrate":            move,
+		"migrate-encap":      encapsulated,
 		"delete-sa":          spd.SARemoved{ID: sa},
 		"acquire": spd.Acquire{Seq: 1, PolicyIndex: 33, Template: tunnel, Endpoints: away, Selector: spd.Selector{
 			Src: anywhere, Dst: spd.Host(agent), Proto: spd.ProtoICMPv6, SrcPort: spd.ExactPort(128)},
@@ -87,7 +92,11 @@ func TestDecodeCapturedSAs(t *testing.T) {
 	gcm.Selector = spd.MH(spd.Host(hoa), anywhere, mhHoTI)
 	gcm.Lifetime = spd.Lifetime{Soft: time.Hour, Hard: 2 * time.Hour, HardBytes: 1000000}
 	gcm.ReplayWindow, gcm.Acquire, gcm.Dir = 64, 7<<24, 0 // which was given to ip as 7: it swaps it
-	for name, want := range map[string]spd.SA{"new-sa-cbc": cbc, "delete-sa": cbc, "new-sa-gcm-esn": gcm} {
+	encapsulated := cbc
+	encapsulated.Encap = spd.Encap{Src: 4500, Dst: 4501}
+	for name, want := range map[string]spd.SA{
+		"new-sa-cbc": cbc, "delete-sa": cbc, "new-sa-gcm-esn": gcm, "new-sa-encap": encapsulated,
+	} {
 		if got, err := decodeState(captured(t, name)); err != nil || got.larval || !reflect.DeepEqual(got.sa, want) {
 			t.Errorf("%s: got %+v, %v, want %+v", name, got, err, want)
 		}
@@ -98,7 +107,7 @@ func TestDecodeCapturedSAs(t *testing.T) {
 func TestDecodeRefusesTruncated(t *testing.T) {
 	fixed := map[uint16]int{msgNewPolicy: policyInfoLen, msgUpdPolicy: policyInfoLen, msgDelPolicy: policyIDLen,
 		msgNewSA: saInfoLen, msgDelSA: saIDLen, msgMigrate: policyIDLen, msgAcquire: acquireLen, msgExpire: expireLen,
-		msgFlushSA: 1}
+		msgFlushSA: 1, msgMapping: 64}
 	for _, c := range captures(t) {
 		for n := range len(c.datagram) {
 			if _, err := decodeMessages(c.datagram[:n]); err == nil && n > 0 {
@@ -149,6 +158,8 @@ func TestDecodeRefusesMalformed(t *testing.T) {
 		{"family of old addresses", "migrate", 64 + 44 + 12 + 4 + 72, 3},
 		{"family of new addresses", "migrate", 64 + 44 + 12 + 4 + 74, 3},
 		{"family of the key exchange", "migrate", 64 + 4 + 36, 3},
+		{"family of a mapping", "mapping", 20, 3},
+		{"length of the encapsulation", "new-sa-encap", 524, 0x18},
 		{"ACQUIRE without a template of its protocol", "acquire", 20, spd.AH},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -191,7 +202,7 @@ func TestDecodePassesOver(t *testing.T) {
 			}
 		})
 	}
-	for _, kind := range []uint16{2, 27, 30, 32, 38} {
+	for _, kind := range []uint16{2, 27, 30, 32, 37} {
 		if e, err := decodeEvent(message{kind: kind}); e != nil || err != nil {
 			t.Errorf("message %d: %+v, %v", kind, e, err)
 		}
@@ -261,7 +272,9 @@ func TestMigrateRoundTrip(t *testing.T) {
 		Old: spd.Endpoints{Src: netip.MustParseAddr("192.0.2.1"), Dst: netip.IPv4Unspecified()}})
 	withKM := move
 	withKM.KMAddress = away2
-	for _, m := range []spd.Migrate{move, withKM} {
+	withEncap := move
+	withEncap.Encap = spd.Encap{Src: 4500, Dst: 20000}
+	for _, m := range []spd.Migrate{move, withKM, withEncap} {
 		body, err := encodeMigrate(m)
 		if err != nil {
 			t.Fatal(err)

@@ -20,11 +20,13 @@ const (
 	msgFlushSA     uint16 = 28
 	msgFlushPolicy uint16 = 29
 	msgMigrate     uint16 = 33
+	msgMapping     uint16 = 38
 )
 
 // Attribute types (XFRMA_*).
 const (
 	attrAlgCrypt     uint16 = 2
+	attrEncap        uint16 = 4
 	attrTemplates    uint16 = 5
 	attrSA           uint16 = 6
 	attrPolicy       uint16 = 7
@@ -44,6 +46,7 @@ const (
 	groupSA      uint32 = 1 << 2
 	groupPolicy  uint32 = 1 << 3
 	groupMigrate uint32 = 1 << 6
+	groupMapping uint32 = 1 << 7
 )
 
 // modes are the spd modes by XFRM's number. 3 is an obsolete mode that spd has no word for.

@@ -39,6 +39,9 @@ func encodeSA(sa spd.SA) ([]byte, error) {
 	if sa.Dir != spd.In && sa.Dir != spd.Out {
 		return nil, invalid("direction %s: in or out wanted", sa.Dir)
 	}
+	if sa.Proto != spd.ESP && sa.Encap != (spd.Encap{}) {
+		return nil, invalid("UDP encapsulation of %s: esp wanted", spd.IPsecName(sa.Proto))
+	}
 	// An ESN needs a window, even where nothing is received (RFC 4303 section 3.4.3).
 	esn := sa.Transform.ESN
 	if esn && sa.Dir == spd.Out {
@@ -57,6 +60,7 @@ func encodeSA(sa spd.SA) ([]byte, error) {
 	if extended {
 		b = appendReplayESN(b, sa.ReplayWindow)
 	}
+	b = appendEncap(b, sa.Encap)
 	return appendTransform(b, sa.Proto, sa.Transform)
 }
 
@@ -216,6 +220,9 @@ func decodeStateBody(m message) (state, error) {
 	s.larval = !found
 	transform.ESN = sa.Transform.ESN
 	s.sa.Transform = transform
+	if s.sa.Encap, err = decodeEncap(as); err != nil {
+		return state{}, err
+	}
 	if raw := as.get(attrReplayESN); raw != nil {
 		r := cursor.Native(raw)
 		r.Skip(5 * 4)
