@@ -89,6 +89,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		peer := &ikev2.Peer{
 			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
 			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness, SHA1: p.sha1,
+			AuthLifetime: p.authLifetime,
 		}
 		r.prove(peer, t, &p)
 		d.Peers = append(d.Peers, peer)

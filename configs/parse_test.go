@@ -105,6 +105,7 @@ esp = ["null-sha256"]
 ike-lifetime = "24h"
 child-lifetime = "10s"
 liveness = "1s"
+auth-lifetime = "12h"
 `), func(path string, _ Content) ([]byte, error) { return []byte(path), nil })
 	if err != nil {
 		t.Fatal(err)
@@ -137,7 +138,7 @@ liveness = "1s"
 			{
 				Name: "two.example.org", LocalID: ha, RemoteID: id(t, "two.example.org"), PSK: secret.Bytes("/secrets/two"),
 				IKE: []suite.Proposal{quick, strong}, ESP: []suite.Proposal{proposal(t, suite.ParseESP, "null-sha256")},
-				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second,
+				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second, AuthLifetime: 12 * time.Hour,
 			},
 		},
 		IKE:           []suite.Proposal{strong, quick},

@@ -82,6 +82,7 @@ type settings struct {
 	protect                              []migrate.Protection
 	ike, esp                             []suite.Proposal
 	ikeLifetime, childLifetime, liveness time.Duration
+	authLifetime                         time.Duration
 	certificateFiles
 }
 
@@ -102,6 +103,8 @@ func (s *settings) fields() []field {
 			Meaning: "when a Child SA ends, rekeyed before"}),
 		bind(&s.liveness, orNever(duration("1s", "24h")), Key{Name: "liveness", Default: `"30s"`,
 			Meaning: "how long a peer may be silent before it is asked whether it is alive"}),
+		bind(&s.authLifetime, lifetime, Key{Name: "auth-lifetime", Default: `"never"`,
+			Meaning: "after what time both prove anew who they are, in whole seconds; a home agent tells its mobile nodes (RFC 4478)"}),
 	}, s.certificateFiles.fields()...)
 }
 

@@ -44,7 +44,10 @@ func (e *Engine) firstChild(sa *ikeSA) (*negotiation, error) {
 		n := &negotiation{demand: a.wanted[0], proposals: withoutGroups(sa.peer.ESP), on: sa}
 		a.wanted = slices.Delete(a.wanted, 0, 1)
 		return n, nil
-	case !sa.hs.alone:
+	case sa.hs.renews != nil && sa.hs.renews.heir().renewable(nil) != nil:
+		c := sa.hs.renews.heir().renewable(nil)
+		return &negotiation{demand: c.demand, proposals: withoutGroups(sa.peer.ESP), on: sa, renews: c}, nil
+	case !sa.hs.alone && sa.hs.renews == nil:
 		return nil, errors.New("nothing is wanted of the peer any more")
 	case !sa.hs.childless:
 		return nil, errors.New("the peer takes no IKE_SA without a Child SA")

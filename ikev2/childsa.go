@@ -124,6 +124,9 @@ func (e *Engine) settleChild(old *childSA) {
 func (e *Engine) settleTwins(c *childSA) {
 	for _, sa := range slices.Clone(e.association(c.ike.peer.Name).sas) {
 		for _, other := range slices.Clone(sa.children) {
+			if other.ike != c.ike && other.ike.original == c.ike.original {
+				continue // who has begun both authenticates anew, and deletes the older IKE_SA
+			}
 			if other == c || other.deleting || other.replaced() || other.rekeying.pending() || !sameDemand(other.demand, c.demand) {
 				continue
 			}

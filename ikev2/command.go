@@ -37,6 +37,8 @@ func (e *Engine) command(c spd.Command) {
 		e.withCurrent(c.Peer, e.probe)
 	case spd.RekeyPeer:
 		e.withCurrent(c.Peer, e.rekeyIKE)
+	case spd.Reauthenticate:
+		e.withCurrent(c.Peer, e.renewAuth)
 	case spd.Terminate:
 		e.terminatePeer(c.Peer)
 	case spd.Superseded:
@@ -72,7 +74,7 @@ func (e *Engine) key(c spd.Key) {
 func (a *association) has(d spd.Demand) bool {
 	same := func(other spd.Demand) bool { return sameDemand(other, d) }
 	return slices.ContainsFunc(a.wanted, same) ||
-		slices.ContainsFunc(a.underWay, func(n *negotiation) bool { return n.rekeys == nil && same(n.demand) })
+		slices.ContainsFunc(a.underWay, func(n *negotiation) bool { return n.fresh() && same(n.demand) })
 }
 
 // askWanted asks for what has waited for an IKE_SA.

@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,9 @@ type negotiation struct {
 	larva     spd.SAID // our inbound SA, reserved
 	proposals []suite.Proposal
 	rekeys    *childSA
-	on        *ikeSA // where it is being asked; nil before, and between two attempts
+	renews    *childSA // that it is to replace on another IKE_SA
+	on        *ikeSA   // where it is being asked; nil before, and between two attempts
+	after     func()   // what follows, whatever comes of it; may be nil
 	over      bool
 
 	group   suite.Group // zero without a key exchange of its own
@@ -37,12 +40,20 @@ const (
 	maxRefusals = 60
 )
 
+// fresh reports whether it is for what there is not yet.
+func (n *negotiation) fresh() bool { return n.rekeys == nil && n.renews == nil }
+
 // createChild asks for a Child SA in a CREATE_CHILD_SA exchange; rekeys is the one that it is to replace, or nil.
 func (e *Engine) createChild(peer *Peer, demand spd.Demand, rekeys *childSA) {
 	n := &negotiation{demand: demand, proposals: peer.ESP, rekeys: rekeys, group: firstGroup(peer.ESP)}
 	if rekeys != nil {
 		rekeys.rekeying.mine.pending = true
 	}
+	n.start(e)
+}
+
+// start makes a negotiation in a CREATE_CHILD_SA exchange.
+func (n *negotiation) start(e *Engine) {
 	n.begin(e, func(err error) {
 		if err != nil {
 			n.giveUp(e, err)
@@ -103,10 +114,10 @@ func (n *negotiation) send(e *Engine) {
 		sa = n.rekeys.ike
 	}
 	switch {
-	case sa != nil:
+	case sa != nil && (n.renews == nil || n.renews.ike != sa):
 		n.on = sa
 		e.ask(sa, n.request(e, sa))
-	case n.rekeys == nil && a.starting() != nil:
+	case n.fresh() && a.starting() != nil:
 		a.wanted = append(a.wanted, n.demand)
 		n.giveUp(e, nil)
 	default:
@@ -336,10 +347,17 @@ func (n *negotiation) complete(e *Engine, sa *ikeSA, c *childSA, shared secret.B
 	c.demand.Local, c.demand.Remote = n.demand.Local, n.demand.Remote // they may have moved meanwhile
 	toPeer, toUs := childKeys(sa, c.suite, shared, ni, nr)
 	n.end(e)
-	e.install(sa, c, n.larva, toUs, toPeer, n.rekeys)
+	e.install(sa, c, n.larva, toUs, toPeer, cmp.Or(n.rekeys, n.renews))
 	if n.rekeys != nil {
 		n.rekeys.rekeying.mine = attempt[childSA]{made: c, nonce: lower(ni, nr)}
 		e.settleChild(n.rekeys)
+	}
+	n.goOn()
+}
+
+func (n *negotiation) goOn() {
+	if n.after != nil {
+		n.after()
 	}
 }
 
@@ -359,17 +377,18 @@ func (n *negotiation) giveUp(e *Engine, err error) {
 	if n.larva.SPI != 0 {
 		e.emit(Remove{n.larva})
 	}
-	old := n.rekeys
+	old := cmp.Or(n.rekeys, n.renews)
 	switch {
 	case old == nil && err != nil:
 		e.failed(n.demand, err)
 	case old != nil && old.ike != nil && err != nil:
 		e.emit(Dropped{Remote: old.ike.remote, Err: fmt.Errorf("rekeying %s: %w", n.demand, err)})
 	}
-	if old != nil {
+	if n.rekeys != nil {
 		old.rekeying.mine.pending = false
 		e.settleChild(old)
 	}
+	n.goOn()
 }
 
 // end takes a negotiation off the list of those under way.

@@ -36,6 +36,7 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 			configuration = []wire.Payload{errorNotify(err)}
 		}
 		e.reply(sa, in, append(answer, configuration...))
+		e.limitAuth(sa, ps)
 	})
 }
 

@@ -22,7 +22,7 @@ const maxCookies = 5
 // initiate begins an IKE_SA with a peer; what is wanted waits in the association.
 func (e *Engine) initiate(peer *Peer, path spd.Path) *ikeSA {
 	sa := &ikeSA{
-		own: e.newSPI(), initiator: true, peer: peer,
+		own: e.newSPI(), initiator: true, peer: peer, agreed: agreed{original: true},
 		local: netip.AddrPortFrom(path.Local, Port), remote: netip.AddrPortFrom(path.Remote, Port),
 		hs: &handshake{began: e.nextID(), ni: e.random(nonceLen), group: firstGroup(peer.IKE)},
 	}
@@ -206,22 +206,25 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 		return
 	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
-	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
+	ni, nr, began, renews := sa.hs.ni, sa.hs.nr, sa.hs.began, sa.hs.renews
 	extensions.authAnswered(e, sa, ps)
 	e.establish(sa)
 	e.up(sa, first, 0)
-	n.authAnswered(e, sa, ps, ni, nr)
+	done := n.authAnswered(e, sa, ps, ni, nr)
+	if renews != nil {
+		e.renew(renews, sa, done)
+	}
 	if first {
 		e.supersede(sa.peer.Name, sa, began)
 	}
 	e.askWanted(sa.peer)
 }
 
-// authAnswered takes the part of the answer that is about the Child SA. The IKE_SA stands in any case (RFC 7296 section
-// 1.2).
-func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, nr []byte) {
+// authAnswered takes the part of the answer that is about the Child SA, and says which that is. The IKE_SA stands in any
+// case (RFC 7296 section 1.2).
+func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, nr []byte) []spd.Demand {
 	if n == nil {
-		return
+		return nil
 	}
 	if err := errorIn(ps); answered(err, wire.NotifySinglePairRequired) && n.narrowed() {
 		n.on, n.proposals, n.group = nil, sa.peer.ESP, firstGroup(sa.peer.ESP)
@@ -233,6 +236,7 @@ func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, 
 	} else {
 		n.complete(e, sa, c, nil, ni, nr)
 	}
+	return []spd.Demand{n.demand}
 }
 
 // disown ends an IKE_SA whose responder is not who it should be, but has established it (RFC 7296 section 2.21.2).

@@ -56,7 +56,7 @@ func (e *Engine) moveIKE(sa *ikeSA, to spd.Path) {
 // reclaim makes what is being asked on an IKE_SA, or about to be, wanted again.
 func (e *Engine) reclaim(a *association, sa *ikeSA) {
 	for _, n := range slices.Clone(a.underWay) {
-		if n.rekeys == nil && (n.on == sa || n.on == nil) {
+		if n.fresh() && (n.on == sa || n.on == nil) {
 			a.wanted = append(a.wanted, n.demand)
 			n.giveUp(e, nil)
 		}

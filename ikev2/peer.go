@@ -28,6 +28,9 @@ type Peer struct {
 	Liveness time.Duration
 	// Wish is what this host asks to be assigned when it begins an IKE_SA with the peer; nil asks for nothing.
 	Wish *spd.Wish
+	// AuthLifetime is how long an authentication is good for, in whole seconds: the one that began the IKE_SA authenticates
+	// anew before, and a responder deletes it by then (RFC 4478); zero is for ever.
+	AuthLifetime time.Duration
 }
 
 // Peers finds peers. Its answers do not change while an Engine uses it; it may be asked by several engines at once.

@@ -237,6 +237,7 @@ func (e *Engine) confirm(sa *ikeSA) {
 // inherit moves Child SAs, and what is still to be asked, to the successor (RFC 7296 section 2.8).
 func (e *Engine) inherit(old, next *ikeSA) {
 	old.next, next.replaces = next, nil
+	next.agreed = old.agreed
 	for _, c := range old.children {
 		c.ike = next
 	}

@@ -37,17 +37,20 @@ type ikeSA struct {
 	replaces *ikeSA    // while it is not decided whether this one takes over from that
 	next     *ikeSA    // has taken over from this one
 
-	heardAt  time.Time
-	probed   bool   // the peer's next answer is a sign of life that is waited for
-	refusals int    // TEMPORARY_FAILURE, one after the other
-	renewal  *timer // when the IKE_SA is to be rekeyed
-	liveness *timer
-	giveUp   *timer // of a responder's half-open IKE_SA, or of one that waits for the peer's Delete
+	heardAt   time.Time
+	probed    bool   // the peer's next answer is a sign of life that is waited for
+	refusals  int    // TEMPORARY_FAILURE, one after the other
+	renewal   *timer // when the IKE_SA is to be rekeyed
+	authTimer *timer // when its authentication is to be repeated, or has ended
+	liveness  *timer
+	giveUp    *timer // of a responder's half-open IKE_SA, or of one that waits for the peer's Delete
 }
 
 // agreed is what the two sides have found out about each other by extensions. An IKE_SA that replaces another takes it over.
 type agreed struct {
-	fragments bool // both sides take them
+	fragments bool      // both sides take them
+	original  bool      // this side began with IKE_SA_INIT, whoever has rekeyed since
+	authEnds  time.Time // the authentication; zero is never
 }
 
 // handshake is what IKE_SA_INIT and IKE_AUTH need, and nothing later.
@@ -66,8 +69,9 @@ type handshake struct {
 	// pre-shared key does not look at them.
 	hashes []auth.Hash
 
-	alone     bool // the IKE_SA is wanted even if no Child SA is
-	childless bool // the responder takes that
+	alone     bool   // the IKE_SA is wanted even if no Child SA is
+	childless bool   // the responder takes that
+	renews    *ikeSA // in place of which this side authenticates anew
 }
 
 // ikeKeys are the keys of one IKE_SA (RFC 7296 section 2.14).
@@ -152,6 +156,7 @@ func (e *Engine) establish(sa *ikeSA) {
 
 // up tells the role of an IKE_SA that is now in use.
 func (e *Engine) up(sa *ikeSA, first bool, replaces uint64) {
+	e.watchAuth(sa)
 	e.notify(spd.PeerUp{
 		Peer: sa.peer.Name, ID: sa.own, Path: sa.path(), Initiator: sa.initiator, First: first, Replaces: replaces,
 	})
@@ -161,6 +166,7 @@ func (e *Engine) up(sa *ikeSA, first bool, replaces uint64) {
 func (e *Engine) retire(sa *ikeSA) {
 	sa.closing = true
 	e.stop(sa.renewal)
+	e.stop(sa.authTimer)
 	e.stop(sa.liveness)
 }
 
@@ -193,10 +199,13 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	if sa.hs != nil && sa.hs.alone {
 		e.notify(spd.ConnectFailed{Peer: sa.peer.Name, Err: why})
 	}
+	if sa.hs != nil && sa.hs.renews != nil {
+		e.reauthenticationFailed(sa.hs.renews.heir(), why)
+	}
 	delete(e.sas, sa.own)
 	delete(e.begun, sa.begun)
 	e.halfOpen.close(sa)
-	for _, t := range []*timer{sa.renewal, sa.liveness, sa.giveUp, sa.retransmit, sa.requestParts.timeout} {
+	for _, t := range []*timer{sa.renewal, sa.authTimer, sa.liveness, sa.giveUp, sa.retransmit, sa.requestParts.timeout} {
 		e.stop(t)
 	}
 	sa.keys.d.Wipe()

@@ -95,6 +95,9 @@ type Probe struct{ Peer string }
 // RekeyPeer asks for a new IKE_SA in place of the one with the peer. KINK, which has none, ignores it.
 type RekeyPeer struct{ Peer string }
 
+// Reauthenticate asks for both peers to prove anew who they are (RFC 4478). KINK ignores it.
+type Reauthenticate struct{ Peer string }
+
 // Terminate ends all that is established with a peer.
 type Terminate struct{ Peer string }
 
@@ -126,6 +129,8 @@ func (RekeyPeer) command()  {}
 func (Terminate) command()  {}
 func (Grant) command()      {}
 func (Superseded) command() {}
+
+func (Reauthenticate) command() {}
 
 // Notice is what a key exchange tells a role.
 type Notice interface{ notice() }

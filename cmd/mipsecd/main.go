@@ -36,7 +36,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), connectCommand(), traceCommand(), demoCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), connectCommand(), reauthenticateCommand(), traceCommand(), demoCommand())
 	return root
 }
 

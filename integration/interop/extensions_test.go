@@ -3,6 +3,7 @@
 package interop
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -56,6 +57,17 @@ func (c *charon) amend(t *testing.T, lines string) {
 	c.must(t, "--load-conns", "--file", c.path("swanctl.conf"))
 }
 
+// amendDaemon adds lines to what charon itself is configured for.
+func (c *charon) amendDaemon(t *testing.T, lines string) {
+	t.Helper()
+	c.configureDaemon(t, usualFragmentSize)
+	b, err := os.ReadFile(c.path("strongswan.conf"))
+	must(t, err)
+	const first = "charon-systemd {\n"
+	write(t, c.path("strongswan.conf"), strings.Replace(string(b), first, first+lines+"\n", 1))
+	c.must(t, "--reload-settings")
+}
+
 // command runs mipsecd with a command for the running agent.
 func (m *mipsecd) command(t *testing.T, args ...string) {
 	t.Helper()
@@ -70,7 +82,7 @@ func (m *mipsecd) logs(t *testing.T, text string) {
 	t.Helper()
 	wait(t, "mipsecd logs "+text, func() error {
 		if !strings.Contains(m.log(t), text) {
-			return fmt.Errorf("it has not")
+			return errors.New("it has not")
 		}
 		return nil
 	})
@@ -128,4 +140,57 @@ func (x *meeting) childSAsFollow(t *testing.T, alone agreement) {
 		t.Errorf("the Child SAs are on the IKE_SA %s, want %s", a.ike, alone.ike)
 	}
 	x.bothPass(t, a)
+}
+
+// TestStrongSwanAuthLifetime has an authentication repeated (RFC 4478) while traffic passes, of which nothing is lost.
+func TestStrongSwanAuthLifetime(t *testing.T) {
+	bothWays(t, []extension{
+		{"mipsecd wants to", func(p *pairing, t *testing.T) {
+			x := p.meet(t, modern.mipsecd(), modern.peer())
+			x.renewed(t, x.both(t), func() { x.mipsecd.command(t, "reauthenticate", identityHA) })
+		}},
+	}, []extension{
+		{"mipsecd says when", func(p *pairing, t *testing.T) {
+			m := modern.mipsecd()
+			m.more = "auth-lifetime = \"15s\"\n"
+			x := p.meet(t, m, modern.peer())
+			x.charon.amendDaemon(t, "make_before_break = yes")
+			x.charon.amend(t, "over_time = 5s")
+			x.renewed(t, x.both(t), func() { x.logged(t, 0, "received AUTH_LIFETIME of 15s, scheduling reauthentication in 10s") })
+		}},
+		{"mipsecd asks for it at once", func(p *pairing, t *testing.T) {
+			x := p.meet(t, modern.mipsecd(), modern.peer())
+			x.charon.amendDaemon(t, "make_before_break = yes")
+			x.renewed(t, x.both(t), func() { x.mipsecd.command(t, "reauthenticate", identityMN) })
+		}},
+		{"strongSwan does not do it", func(p *pairing, t *testing.T) {
+			m := modern.mipsecd()
+			m.more = "auth-lifetime = \"15s\"\n"
+			x := p.meet(t, m, modern.peer())
+			x.charon.amend(t, "over_time = 0s")
+			x.both(t)
+			x.mipsecd.logs(t, "the authentication has ended")
+		}},
+	})
+}
+
+// renewed has both authenticate anew while the mobile node pings, and checks that every ping is answered and that there
+// are others in the place of what was, which pass traffic.
+func (x *meeting) renewed(t *testing.T, before agreement, start func()) {
+	t.Helper()
+	const pings = 200
+	answered := make(chan error, 1)
+	go func() {
+		out, err := lab.MN.Run("ping", "-I", lab.HoA.String(), "-q", "-i0.1", fmt.Sprint("-c", pings), lab.Correspondent.String())
+		if err == nil && !strings.Contains(out, fmt.Sprint(pings, " received")) {
+			err = errors.New(out)
+		}
+		answered <- err
+	}()
+	start()
+	after := x.replaced(t, func(now agreement) bool {
+		return now.ike != before.ike && other(now, before, 0) && other(now, before, 1)
+	})
+	x.bothPass(t, after)
+	must(t, <-answered)
 }

@@ -26,6 +26,11 @@ func (c Client) Connect(ctx context.Context, peer string) error {
 	return c.ask(ctx, http.MethodPost, "/connect/"+url.PathEscape(peer), nil, nil)
 }
 
+// Reauthenticate asks for a peer, by its name, and this host to authenticate anew.
+func (c Client) Reauthenticate(ctx context.Context, peer string) error {
+	return c.ask(ctx, http.MethodPost, "/reauthenticate/"+url.PathEscape(peer), nil, nil)
+}
+
 // StartTrace asks for a trace to a file.
 func (c Client) StartTrace(ctx context.Context, path string) error {
 	path, err := filepath.Abs(path)

@@ -49,13 +49,8 @@ func (a *Agent) requests() http.Handler {
 		}
 		answer(w, s)
 	})
-	mux.HandleFunc("POST /connect/{peer}", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.Connect(r.PathValue("peer")); err != nil {
-			http.Error(w, err.Error(), http.StatusNotFound)
-			return
-		}
-		answer(w, struct{}{})
-	})
+	mux.HandleFunc("POST /connect/{peer}", aboutPeer(a.Connect))
+	mux.HandleFunc("POST /reauthenticate/{peer}", aboutPeer(a.Reauthenticate))
 	mux.HandleFunc("PUT /trace", func(w http.ResponseWriter, r *http.Request) {
 		var t traceRequest
 		body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))
@@ -82,6 +77,17 @@ func (a *Agent) requests() http.Handler {
 		answer(w, struct{}{})
 	})
 	return mux
+}
+
+// aboutPeer answers a wish about a peer that the path names. An error is that there is no such peer.
+func aboutPeer(wish func(peer string) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := wish(r.PathValue("peer")); err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		answer(w, struct{}{})
+	}
 }
 
 func answer(w http.ResponseWriter, v any) {

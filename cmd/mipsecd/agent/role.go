@@ -132,22 +132,32 @@ func (a *Agent) shardOf(peer string) int {
 	return int(h.Sum32() % uint32(len(a.shards)))
 }
 
+// Tell gives the key exchange a command from outside: an operator's, or a test's.
+func (a *Agent) Tell(c spd.Command) { a.call(func() { a.tell(c) }) }
+
+// call has the role's goroutine do something.
+func (a *Agent) call(f func()) {
+	select {
+	case a.calls <- f:
+	case <-a.done:
+	}
+}
+
 // Connect asks for an IKE_SA with a peer, though nothing calls for SAs yet.
 func (a *Agent) Connect(peer string) error {
+	return a.about(peer, func() { a.step(migrate.Connect{Peer: peer}) })
+}
+
+// Reauthenticate asks for a peer and this host to authenticate anew.
+func (a *Agent) Reauthenticate(peer string) error {
+	return a.about(peer, func() { a.tell(spd.Reauthenticate{Peer: peer}) })
+}
+
+// about does something about a peer if there is one of that name.
+func (a *Agent) about(peer string, do func()) error {
 	if a.opt.Engine.Peers.ByName(peer) == nil {
 		return fmt.Errorf("no peer is called %q", peer)
 	}
-	select {
-	case a.calls <- func() { a.step(migrate.Connect{Peer: peer}) }:
-	case <-a.done:
-	}
+	a.call(do)
 	return nil
-}
-
-// Tell gives the key exchange a command from outside: an operator's, or a test's.
-func (a *Agent) Tell(c spd.Command) {
-	select {
-	case a.calls <- func() { a.tell(c) }:
-	case <-a.done:
-	}
 }
