@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os"
 
+	"mipsecd/homeagent"
 	"mipsecd/ikev2"
 	"mipsecd/ikev2/suite"
 	"mipsecd/migrate"
@@ -42,8 +43,10 @@ type Config struct {
 	Kernel   Kernel
 	// OwnPolicies: mipsecd installs and moves the policies, not the mobility daemon.
 	OwnPolicies bool
-	// Homes are the home addresses, with the peer of each, in the order of the file.
+	// Homes are the home addresses, with the peer of each, in the order of the file. One that is assigned is the zero Addr.
 	Homes []migrate.Home
+	// Pool is what a home agent assigns.
+	Pool homeagent.Pool
 	// Peers are the home agents of a mobile node, or the mobile nodes of a home agent, in the order of the file.
 	Peers []*ikev2.Peer
 	// IKE are the proposals of all peers, for one that has not said yet who it is.

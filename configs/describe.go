@@ -26,10 +26,17 @@ func Describe(c *Config) string {
 		if !home.KeyMobility {
 			kBit = "no K bit"
 		}
+		address := home.HomeAddress.String()
+		if !home.HomeAddress.IsValid() {
+			address = assignedWord
+		}
 		if c.Role == MobileNode {
-			fmt.Fprintf(&out, "\n%s, home agent %s, %s\n", home.HomeAddress, home.Peer, kBit)
+			fmt.Fprintf(&out, "\n%s, home agent %s, %s\n", address, home.Peer, kBit)
 		} else {
-			fmt.Fprintf(&out, "\n%s, mobile node %s, %s\n", home.HomeAddress, home.Peer, kBit)
+			fmt.Fprintf(&out, "\n%s, mobile node %s, %s\n", address, home.Peer, kBit)
+		}
+		if !home.HomeAddress.IsValid() {
+			continue // there are policies once it is
 		}
 		policies := home.Policies(c.Role == HomeAgent, home.HomeAddress)
 		for len(policies) > 0 {

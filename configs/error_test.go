@@ -9,7 +9,7 @@ import (
 	"mipsecd/ikev2"
 )
 
-const homes = `a global unicast IPv6 address such as "2001:db8::1", or a list of such`
+const homes = `a global unicast IPv6 address such as "2001:db8::1", or a list of such, or "assigned"`
 
 func TestErrors(t *testing.T) {
 	// second is a home agent whose second table begins in line 9.
@@ -135,6 +135,30 @@ secret-file = "a"`),
 			"x.toml:11: mobile-node.home-address: got 2001:db8:1::1, which is the home agent's own; want the mobile node's"},
 		{"our own identity", second(`identity = "ha.example.org"`, `home-address = "2001:db8:1::101"`, `secret-file = "a"`),
 			"x.toml:10: mobile-node.identity: got ha.example.org, which is this host's own; want the peer's"},
+
+		{"nothing to assign from", second(`identity = "mn2"`, `home-address = "assigned"`, `secret-file = "a"`),
+			`x.toml:11: mobile-node.home-address: got "assigned" without a home-prefix to assign it from; ` +
+				`want that at the top, or an address`},
+		{"assigned and configured", second(`identity = "mn2"`, `home-address = ["2001:db8:1::101", "assigned"]`, `secret-file = "a"`),
+			`x.toml:11: mobile-node.home-address: got "assigned"; want a global unicast IPv6 address such as "2001:db8::1"`},
+		{"a wish where nothing is assigned", mobileNode("", `wished-address = "2001:db8:1::101"`),
+			`x.toml:9: home-agent.wished-address: the home address is configured; want home-address = "assigned"`},
+		{"a home prefix that is too short", homeAgent(`home-prefix = "2001:db8::/63"`, ""),
+			`x.toml:4: home-prefix: got "2001:db8::/63"; want an IPv6 prefix of 64 to 120 bits such as "2001:db8:1::/64"`},
+		{"a home prefix with more than its bits", homeAgent(`home-prefix = "2001:db8:1::1/64"`, ""),
+			`x.toml:4: home-prefix: got "2001:db8:1::1/64"; want an IPv6 prefix of 64 to 120 bits such as "2001:db8:1::/64"`},
+		{"a pool without a home prefix", homeAgent(`pool = "2001:db8:1::/120"`, ""),
+			"x.toml:4: pool: there is no home-prefix; want that of the home link"},
+		{"a pool elsewhere", homeAgent("home-prefix = \"2001:db8:1::/64\"\npool = \"2001:db8:2::/120\"", ""),
+			"x.toml:5: pool: got 2001:db8:2::-2001:db8:2::ff; want addresses within the home-prefix 2001:db8:1::/64"},
+		{"pools that overlap", homeAgent(`home-prefix = "2001:db8:1::/64"`+"\n"+
+			`pool = ["2001:db8:1::a0-2001:db8:1::100", "2001:db8:1::100/120"]`, ""),
+			"x.toml:5: pool: got 2001:db8:1::100-2001:db8:1::1ff, which overlaps another; want each address only once"},
+		{"a pool from last to first", homeAgent(`pool = "2001:db8:1::2-2001:db8:1::1"`, ""),
+			`x.toml:4: pool: got "2001:db8:1::2-2001:db8:1::1"; want a prefix such as "2001:db8:1::100/120", ` +
+				`or a range such as "2001:db8:1::100-2001:db8:1::1ff", or a list of such`},
+		{"a hold that is too short", homeAgent(`address-hold = "59s"`, ""),
+			`x.toml:4: address-hold: got "59s"; want a duration from "1m" to "720h"`},
 
 		{"reqids beyond the highest", mobileNode(`reqid-base = 4294967289`, ""),
 			"x.toml:3: reqid-base: got 4294967289; want at most 4294967288, as each of 1 home addresses takes 8"},

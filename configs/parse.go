@@ -57,6 +57,7 @@ func (r *reader) document(t table) *Config {
 	r.peers(&d, u, table{name: "home-agent", at: t.at.key("home-agent")}, d.homeAgents, MobileNode)
 	r.peers(&d, u, table{name: "mobile-node", at: t.at.key("mobile-node")}, d.mobileNodes, HomeAgent)
 	r.checkKernel(&d, t)
+	r.checkPool(&d, t)
 
 	d.IKE = d.ike
 	if len(d.Peers) > 0 {
@@ -92,6 +93,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 			AuthLifetime: p.authLifetime,
 		}
 		r.prove(peer, t, &p)
+		r.assigned(peer, d, t, &p)
 		d.Peers = append(d.Peers, peer)
 	}
 }
@@ -122,7 +124,9 @@ func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
 			r.report(t.at.key("home-address"), t.key("home-address"),
 				"got %s, which is the home agent's own; want the mobile node's", a)
 		}
-		once(r, u.homes, a, a.String(), t, "home-address")
+		if a.IsValid() {
+			once(r, u.homes, a, a.String(), t, "home-address")
+		}
 		d.Homes = append(d.Homes, migrate.Home{
 			Protected: migrate.Protected{
 				HomeAddress: a, HomeAgent: p.address, What: p.protect, Level: d.level,

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mipsecd/homeagent"
 	"mipsecd/ikev2"
 	"mipsecd/ikev2/suite"
 	"mipsecd/internal/secret"
@@ -55,6 +56,7 @@ func TestShortestMobileNode(t *testing.T) {
 			IKELifetime: 8 * time.Hour, ChildLifetime: time.Hour, Liveness: 30 * time.Second,
 		}},
 		IKE: suite.DefaultIKE(), Childless: true, Timing: ikev2.DefaultTiming, Limits: ikev2.DefaultLimits,
+		Pool:          homeagent.Pool{Hold: time.Hour},
 		ControlSocket: "/run/mipsecd/control",
 		LogLevel:      slog.LevelInfo,
 	}
@@ -73,6 +75,10 @@ level = "use"
 reqid-base = 7
 kernel = "xfrm"
 keying = "ikev2"
+home-prefix = "2001:db8:1::/64"
+pool = ["2001:db8:1::1000/120", "2001:db8:1::2000-2001:db8:1::2001"]
+address-hold = "1m"
+dns = ["2001:db8:1::53", "fd00::53"]
 k-bit = false
 protect = ["payload", "binding"]
 ike = ["aes256-sha512-modp4096"]
@@ -140,6 +146,14 @@ auth-lifetime = "12h"
 				IKE: []suite.Proposal{quick, strong}, ESP: []suite.Proposal{proposal(t, suite.ParseESP, "null-sha256")},
 				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second, AuthLifetime: 12 * time.Hour,
 			},
+		},
+		Pool: homeagent.Pool{
+			Prefix: netip.MustParsePrefix("2001:db8:1::/64"), Hold: time.Minute,
+			Ranges: []homeagent.Range{
+				{First: netip.MustParseAddr("2001:db8:1::1000"), Last: netip.MustParseAddr("2001:db8:1::10ff")},
+				{First: netip.MustParseAddr("2001:db8:1::2000"), Last: netip.MustParseAddr("2001:db8:1::2001")},
+			},
+			DNS: []netip.Addr{netip.MustParseAddr("2001:db8:1::53"), netip.MustParseAddr("fd00::53")},
 		},
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},

@@ -57,7 +57,7 @@ func (d *document) fields() []field {
 		bind(&d.Kernel, kernels, Key{Name: "kernel", Default: `"auto"`,
 			Meaning: "the interface to the kernel's IPsec; auto is xfrm where the system has it, and pfkey elsewhere"}),
 		bind(&d.keying, keying, Key{Name: "keying", Default: `"ikev2"`, Meaning: "the key exchange protocol"}),
-	}, d.settings.fields(), []field{
+	}, d.pooled(), d.settings.fields(), []field{
 		bind(&d.Childless, boolean, Key{Name: "childless", Default: "true",
 			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
 		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
@@ -150,6 +150,7 @@ type peer struct {
 	name          string
 	address       netip.Addr // of a home agent
 	homeAddresses []netip.Addr
+	wished        netip.Addr
 	secretFile    string
 	settings
 }
@@ -162,11 +163,13 @@ func (p *peer) fields(role Role) []field {
 	}
 	if role == MobileNode {
 		list = append(list, bind(&p.address, address, Key{Name: "address", Required: true,
-			Meaning: "the home agent's address"}))
+			Meaning: "the home agent's address"}),
+			bind(&p.wished, address, Key{Name: "wished-address",
+				Meaning: "the home address that is asked for, where it is assigned"}))
 	}
 	list = append(list,
-		bind(&p.homeAddresses, oneOrMore(address), Key{Name: "home-address", Required: true,
-			Meaning: "the mobile node's home address, or several"}),
+		bind(&p.homeAddresses, orAssigned(oneOrMore(address)), Key{Name: "home-address", Required: true,
+			Meaning: "the mobile node's home address, or several; or that the home agent assigns it one"}),
 		bind(&p.secretFile, path, Key{Name: "secret-file",
 			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets; mode 600; without it, certificates prove the peer",
 				minSecret, maxSecret)}),

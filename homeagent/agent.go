@@ -18,13 +18,15 @@ type Agent struct {
 	effects []migrate.Effect
 	image   *image.Image
 	homes   *migrate.Homes
+	guests  guests
 }
 
 // New makes a home agent for these home addresses. Together they are the peer authorization database (RFC 4301 section
-// 4.4.3, RFC 4877 section 7.1): the peer of each, once authenticated, speaks for it, and nobody else does. With own,
-// mipsecd installs and moves the policies; otherwise the mobility daemon does, and none is touched.
-func New(homes []migrate.Home, own bool) *Agent {
-	return &Agent{image: image.New(), homes: migrate.NewHomes(homes, true, own)}
+// 4.4.3, RFC 4877 section 7.1): the peer of each, once authenticated, speaks for it, and nobody else does. A home without
+// an address has one assigned out of the pool. With own, mipsecd installs and moves the policies; otherwise the mobility
+// daemon does, and none is touched.
+func New(homes []migrate.Home, own bool, pool Pool) *Agent {
+	return &Agent{image: image.New(), homes: migrate.NewHomes(homes, true, own), guests: newGuests(pool, homes)}
 }
 
 // Step implements migrate.Role.
@@ -37,6 +39,7 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		a.keying(in.Notice)
 	case migrate.Snapshot:
 		a.snapshot(in)
+	case migrate.Tick:
 	case migrate.Addresses:
 		// A home agent stays where it is: its address is in the configuration.
 	case migrate.Connect:
@@ -44,6 +47,7 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 			a.tell(spd.Connect{Peer: p.Peer, Path: a.homes.Path(p)})
 		}
 	}
+	a.tick()
 	out := a.effects
 	a.effects = nil
 	return out
@@ -105,10 +109,15 @@ func (a *Agent) keying(notice spd.Notice) {
 	switch x := notice.(type) {
 	case spd.Request:
 		a.tell(a.authorize(x))
+	case spd.AddressRequest:
+		a.tell(a.assign(x))
 	case spd.PeerUp:
+		a.stay(x.Peer, x.ID, true)
 		if x.First {
 			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
 		}
+	case spd.PeerDown:
+		a.stay(x.Peer, x.ID, false)
 	}
 }
 

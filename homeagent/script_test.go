@@ -18,7 +18,7 @@ type script struct {
 }
 
 func newScript(t *testing.T, own bool, homes ...migrate.Home) script {
-	return script{t, New(homes, own)}
+	return script{t, New(homes, own, Pool{})}
 }
 
 // step gives the agent inputs and wants these effects of all of them together.

@@ -48,6 +48,7 @@ func (h *Homes) Follow(now time.Time, p *Place, path spd.Path, m spd.Migrate) (o
 func (h *Homes) Bind(now time.Time, s spd.CareOfState) []Effect {
 	p := h.bindingOf(s)
 	if p == nil {
+		h.bindEarly(s)
 		return nil
 	}
 	p.bound = !s.Gone

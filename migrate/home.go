@@ -7,7 +7,8 @@ import (
 	"mipsecd/spd"
 )
 
-// Home is one home address, its policies and its peer, as configured.
+// Home is one home address, its policies and its peer, as configured. Its HomeAddress is the zero Addr if that is assigned
+// (assigned.go).
 type Home struct {
 	Protected
 	// Peer is the name in the configuration of the home agent on a mobile node, of the mobile node on a home agent.
@@ -45,22 +46,35 @@ type Homes struct {
 	order  []*Place
 	places map[netip.Addr]*Place
 	peers  map[string][]*Place
+	open   []Home                         // whose address is assigned
+	early  map[netip.Addr]spd.CareOfState // of addresses that are no home addresses, or not yet
 }
 
-// NewHomes follows home addresses on a home agent (onHA) or a mobile node. With own, mipsecd moves the policies itself;
+// NewHomes follows home addresses on a home agent (onHA) or a mobile node. A home without an address is open: it has one
+// when that is assigned. With own, mipsecd moves the policies itself;
 // otherwise the mobility daemon does, and none is touched.
 func NewHomes(homes []Home, onHA, own bool) *Homes {
-	h := &Homes{onHA: onHA, own: own, places: make(map[netip.Addr]*Place, len(homes)), peers: map[string][]*Place{}}
+	h := &Homes{
+		onHA: onHA, own: own, places: make(map[netip.Addr]*Place, len(homes)), peers: map[string][]*Place{},
+		early: map[netip.Addr]spd.CareOfState{},
+	}
 	for _, home := range homes {
-		p := &Place{Home: home}
-		h.order = append(h.order, p)
-		h.places[home.HomeAddress] = p
-		h.peers[home.Peer] = append(h.peers[home.Peer], p)
+		if home.HomeAddress.IsValid() {
+			h.add(&Place{Home: home})
+		} else {
+			h.open = append(h.open, home)
+		}
 	}
 	return h
 }
 
-// Places lists where all are, in the order of the configuration.
+func (h *Homes) add(p *Place) {
+	h.order = append(h.order, p)
+	h.places[p.HomeAddress] = p
+	h.peers[p.Peer] = append(h.peers[p.Peer], p)
+}
+
+// Places lists where all are: in the order of the configuration, and then in that in which they were assigned.
 func (h *Homes) Places() []Place {
 	out := make([]Place, len(h.order))
 	for i, p := range h.order {

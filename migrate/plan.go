@@ -12,6 +12,7 @@ import (
 type Mover interface {
 	Migrate(spd.Migrate) error
 	UpdatePolicy(spd.Policy) error
+	RemovePolicy(spd.PolicyKey) error
 }
 
 // Plan is the steps of one movement, in order. The agent's own copy and the IKE_SA are not in it: they follow the
@@ -33,6 +34,23 @@ func Set(policies []spd.Policy) (p Plan) {
 		p.steps = append(p.steps, step{
 			what: "set " + policy.String(),
 			do:   func(k Mover) error { return k.UpdatePolicy(policy) },
+			undo: func(Mover) error { return nil },
+		})
+	}
+	return p
+}
+
+// Unset plans policies to be there no more. It is not undone; what is gone already is fine.
+func Unset(policies []spd.Policy) (p Plan) {
+	for _, policy := range policies {
+		p.steps = append(p.steps, step{
+			what: "remove " + policy.PolicyKey.String(),
+			do: func(k Mover) error {
+				if err := k.RemovePolicy(policy.PolicyKey); !errors.Is(err, spd.ErrNotFound) {
+					return err
+				}
+				return nil
+			},
 			undo: func(Mover) error { return nil },
 		})
 	}

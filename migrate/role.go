@@ -11,7 +11,9 @@ import (
 // in, ordered Effects come out.
 type Role interface {
 	Step(now time.Time, in Input) []Effect
-	// Places lists the home addresses that it serves, in the order of the configuration.
+	// Deadline is when it wants a Tick, if it is told nothing else before; the zero Time is never.
+	Deadline() time.Time
+	// Places lists the home addresses that it serves: those of the configuration in their order, then those assigned.
 	Places() []Place
 }
 
@@ -36,11 +38,15 @@ type Addresses struct{ List []netip.Addr }
 // Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
 type Connect struct{ Peer string }
 
+// Tick says only that time has passed.
+type Tick struct{}
+
 func (Kernel) input()    {}
 func (Keying) input()    {}
 func (Snapshot) input()  {}
 func (Addresses) input() {}
 func (Connect) input()   {}
+func (Tick) input()      {}
 
 // Effect is one thing that a role wants done.
 type Effect interface{ effect() }

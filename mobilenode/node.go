@@ -172,3 +172,6 @@ func (n *Node) snapshot(s migrate.Snapshot) {
 	}
 	n.emit(n.homes.Begin(n.now, s)...)
 }
+
+// Deadline implements migrate.Role.
+func (n *Node) Deadline() time.Time { return time.Time{} }

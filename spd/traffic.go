@@ -37,7 +37,14 @@ func NewTraffic(out, in Selector) Traffic {
 }
 
 func prefixSelector(p netip.Prefix, proto uint8) TrafficSelector {
-	return TrafficSelector{Proto: proto, PortEnd: 65535, Start: p.Masked().Addr(), End: lastAddr(p)}
+	t := PrefixRange(p)
+	t.Proto = proto
+	return t
+}
+
+// PrefixRange selects all traffic of the addresses under a prefix.
+func PrefixRange(p netip.Prefix) TrafficSelector {
+	return TrafficSelector{PortEnd: 65535, Start: p.Masked().Addr(), End: lastAddr(p)}
 }
 
 func lastAddr(p netip.Prefix) netip.Addr {

@@ -75,6 +75,11 @@ func command(c spd.Command) string {
 			return fmt.Sprintf("refuse %d: %v", c.Request, c.Err)
 		}
 		return fmt.Sprintf("grant %d %s", c.Request, demand(c.Demand))
+	case spd.AddressGrant:
+		if c.Err != nil {
+			return fmt.Sprintf("assign none %d: %v", c.Request, c.Err)
+		}
+		return fmt.Sprintf("assign %d %v, prefix %s, DNS %v", c.Request, c.Addresses, c.HomePrefix, c.DNS)
 	case spd.Relocate:
 		out := fmt.Sprintf("relocate %s to %s", c.Peer, c.Path)
 		if c.Keep {

@@ -29,7 +29,7 @@ func FromConfig(c *configs.Config) (Options, error) {
 		Limits:      c.Limits,
 	}}
 	if c.Role == configs.HomeAgent {
-		opt.Role = homeagent.New(c.Homes, c.OwnPolicies)
+		opt.Role = homeagent.New(c.Homes, c.OwnPolicies, c.Pool)
 	} else {
 		opt.Role = mobilenode.New(c.Homes, c.OwnPolicies)
 	}

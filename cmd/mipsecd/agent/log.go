@@ -47,6 +47,15 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelDebug, "Child SA requested", []slog.Attr{
 			peer(x.Peer), slog.Any("local_ts", texts(x.Traffic.Local)), slog.Any("remote_ts", texts(x.Traffic.Remote)),
 		}
+	case spd.AddressRequest:
+		return slog.LevelDebug, "address requested", []slog.Attr{peer(x.Peer), slog.Any("wished", x.Addresses)}
+	case spd.Assigned:
+		if x.Err != nil {
+			return slog.LevelWarn, "no address assigned", []slog.Attr{peer(x.Peer), slog.String("reason", x.Err.Error())}
+		}
+		return slog.LevelInfo, "assigned by the peer", []slog.Attr{
+			peer(x.Peer), slog.Any("addresses", x.Addresses), slog.Any("home_prefix", x.HomePrefix), slog.Any("dns", x.DNS),
+		}
 	case migrate.Report:
 		return slog.LevelInfo, x.What, []slog.Attr{
 			peer(x.Peer), slog.Any("home_address", x.HomeAddress), slog.String("detail", x.Detail),

@@ -23,8 +23,13 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 	if a.opt.CareOf != nil {
 		careOf = a.opt.CareOf.Events()
 	}
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
 	for {
+		wake(timer, a.opt.Role.Deadline())
 		select {
+		case <-timer.C:
+			a.step(migrate.Tick{})
 		case e, ok := <-a.opt.Backend.Events():
 			if !ok {
 				stop(errors.New("the kernel's reports have ended"))
@@ -103,11 +108,13 @@ func (a *Agent) remember(n spd.Notice) {
 	}
 }
 
-// tell gives a command to the shards that it concerns: a Grant to the one that asked, a Key or Connect to the one that
+// tell gives a command to the shards that it concerns: a Grant or AddressGrant to the one that asked, a Key or Connect to the one that
 // has the peer, others to all that may have something with the peer.
 func (a *Agent) tell(c spd.Command) {
 	switch c := c.(type) {
 	case spd.Grant:
+		a.give(int(c.Request>>56), c)
+	case spd.AddressGrant:
 		a.give(int(c.Request>>56), c)
 	case spd.Key:
 		a.give(a.shardOf(c.Demand.Peer), c)

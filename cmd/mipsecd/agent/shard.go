@@ -26,11 +26,7 @@ func (s *shard) run(ctx context.Context) {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {
-		if at := s.engine.Deadline(); at.IsZero() {
-			timer.Stop()
-		} else {
-			timer.Reset(time.Until(at))
-		}
+		wake(timer, s.engine.Deadline())
 		select {
 		case <-s.inbox.wake:
 			for _, in := range s.inbox.take() {
@@ -45,6 +41,15 @@ func (s *shard) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// wake sets a timer to a deadline; the zero Time is none.
+func wake(timer *time.Timer, at time.Time) {
+	if at.IsZero() {
+		timer.Stop()
+	} else {
+		timer.Reset(time.Until(at))
 	}
 }
 

@@ -1,0 +1,157 @@
+package homeagent
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"mipsecd/migrate"
+	"mipsecd/spd"
+)
+
+// guests are the mobile nodes whose home addresses are assigned. One has its address from when it asks for it until it has
+// been without an IKE_SA for as long as the Pool holds it: it is the same with each IKE_SA of that time.
+type guests struct {
+	pool    Pool
+	taken   map[netip.Addr]bool
+	byPeer  map[string]*guest
+	leaving []departure // the earliest first, some of them overtaken
+}
+
+type guest struct {
+	open    migrate.Home
+	address netip.Addr // the zero Addr while it has none
+	sas     map[uint64]bool
+	until   time.Time // when its address is free again, while there is no IKE_SA with it
+}
+
+type departure struct {
+	*guest
+	at time.Time
+}
+
+// newGuests reserves what is not to be assigned: configured home addresses and those of home agents.
+func newGuests(pool Pool, homes []migrate.Home) guests {
+	if len(pool.Ranges) == 0 && pool.Prefix.IsValid() {
+		pool.Ranges = whole(pool.Prefix)
+	}
+	g := guests{pool: pool, taken: map[netip.Addr]bool{}, byPeer: map[string]*guest{}}
+	for _, home := range homes {
+		g.taken[home.HomeAgent] = true
+		if home.HomeAddress.IsValid() {
+			g.taken[home.HomeAddress] = true
+		} else {
+			g.byPeer[home.Peer] = &guest{open: home, sas: map[uint64]bool{}}
+		}
+	}
+	return g
+}
+
+// leave frees a guest's address in a while, unless it comes back.
+func (g *guests) leave(now time.Time, who *guest) {
+	if !who.address.IsValid() || len(who.sas) > 0 {
+		return
+	}
+	who.until = now.Add(g.pool.Hold)
+	g.leaving = append(g.leaving, departure{who, who.until})
+}
+
+// next is who leaves next, if anybody does.
+func (g *guests) next() (departure, bool) {
+	for len(g.leaving) > 0 {
+		d := g.leaving[0]
+		if d.address.IsValid() && len(d.sas) == 0 && d.until.Equal(d.at) {
+			return d, true
+		}
+		g.leaving = g.leaving[1:]
+	}
+	return departure{}, false
+}
+
+// assign answers what a mobile node wishes to be assigned. One whose home addresses are configured is told these.
+func (a *Agent) assign(r spd.AddressRequest) spd.AddressGrant {
+	g := spd.AddressGrant{Request: r.Request}
+	if r.HomePrefix {
+		g.HomePrefix = a.guests.pool.Prefix
+	}
+	if r.DNS {
+		g.DNS = a.guests.pool.DNS
+	}
+	wanted := len(r.Addresses)
+	if r.HomePrefix {
+		wanted = max(wanted, 1)
+	}
+	if who := a.guests.byPeer[r.Peer]; who != nil && wanted > 0 && !who.address.IsValid() {
+		var wish netip.Addr
+		if len(r.Addresses) > 0 {
+			wish = r.Addresses[0]
+		}
+		a.lodge(who, wish)
+	}
+	addresses := a.homes.AddressesWith(r.Peer)
+	for _, home := range addresses[:min(wanted, len(addresses))] {
+		g.Addresses = append(g.Addresses, a.guests.pool.onLink(home))
+	}
+	if wanted > 0 && len(g.Addresses) == 0 {
+		g.Err = fmt.Errorf("no home address is left for %s", r.Peer)
+	}
+	return g
+}
+
+// lodge gives a guest an address, if one is left.
+func (a *Agent) lodge(who *guest, wish netip.Addr) {
+	address := a.guests.pool.pick(who.open.Peer, wish, a.guests.taken)
+	if !address.IsValid() {
+		return
+	}
+	who.address = address
+	a.guests.taken[address] = true
+	a.emit(a.homes.Assign(a.now, who.open, address)...)
+	a.expect(address, false)
+	a.guests.leave(a.now, who) // until its IKE_SA stands
+}
+
+// expect takes the policies of an address into our copy, or out of it, without waiting for the kernel's reports: what is
+// asked for next depends on them.
+func (a *Agent) expect(address netip.Addr, gone bool) {
+	for _, p := range a.homes.Policies(address) {
+		a.image.Event(spd.PolicyChanged{Policy: p, Gone: gone})
+	}
+}
+
+// stay keeps a guest's address while there are IKE_SAs with it, and some time longer.
+func (a *Agent) stay(peer string, id uint64, up bool) {
+	who := a.guests.byPeer[peer]
+	switch {
+	case who == nil:
+	case up:
+		who.sas[id] = true
+	default:
+		delete(who.sas, id)
+		a.guests.leave(a.now, who)
+	}
+}
+
+// tick frees the addresses of those who have left.
+func (a *Agent) tick() {
+	for d, ok := a.guests.next(); ok && !a.now.Before(d.at); d, ok = a.guests.next() {
+		a.expect(d.address, true)
+		a.emit(a.homes.Release(d.address)...)
+		delete(a.guests.taken, d.address)
+		d.address = netip.Addr{}
+	}
+}
+
+// Deadline implements migrate.Role.
+func (a *Agent) Deadline() time.Time {
+	d, _ := a.guests.next()
+	return d.at
+}
+
+// vacant reports, as an error, that a mobile node has no home address yet.
+func (a *Agent) vacant(peer string) error {
+	if who := a.guests.byPeer[peer]; who != nil && !who.address.IsValid() {
+		return fmt.Errorf("%s may speak for no home address yet: %w", peer, spd.ErrUnassigned)
+	}
+	return nil
+}
