@@ -20,8 +20,9 @@ type papers struct {
 	mn, ha   *x509.Certificate
 	mnKey    []byte // PEM
 	haKey    []byte
-	stranger *testpki.Authority // of nobody's certificate
-	trusted  *testpki.Authority // by mipsecd
+	stranger *testpki.Authority             // of nobody's certificate
+	trusted  *testpki.Authority             // by mipsecd
+	above    map[lab.Node]*x509.Certificate // of the authority between a host's certificate and the root; nil if there is none
 }
 
 func newPapers(t *testing.T, kind string) *papers {
@@ -45,12 +46,20 @@ func (p *papers) of(n lab.Node) (cert *x509.Certificate, key []byte) {
 	return p.ha, p.haKey
 }
 
+// chain is a host's certificate and the one above it.
+func (p *papers) chain(n lab.Node, c *x509.Certificate) []*x509.Certificate {
+	if above := p.above[n]; above != nil {
+		return []*x509.Certificate{c, above}
+	}
+	return []*x509.Certificate{c}
+}
+
 // writeTo puts one host's papers into files.
 func (p *papers) writeTo(t *testing.T, n lab.Node, trusted *testpki.Authority, cert, key, ca string) {
 	t.Helper()
 	c, k := p.of(n)
 	for path, text := range map[string][]byte{
-		cert: testpki.CertificatesPEM(c), key: k, ca: testpki.CertificatesPEM(trusted.Certificate),
+		cert: testpki.CertificatesPEM(p.chain(n, c)...), key: k, ca: testpki.CertificatesPEM(trusted.Certificate),
 	} {
 		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		write(t, path, string(text))

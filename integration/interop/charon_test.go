@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"mipsecd/integration/lab"
+	"mipsecd/internal/testpki"
 )
 
 // charon is strongSwan's IKE daemon on one host of the lab.
@@ -221,9 +222,9 @@ func (c *charon) configure(t *testing.T, o peerOptions) {
 		c.give(t, o.papers)
 		own, theirs = "pubkey\n\t\t\tcerts = own.pem", "pubkey"
 	}
-	write(t, c.path("swanctl.conf"), fmt.Sprintf(swanctlConf, address, remote, o.ike, cmp.Or(o.liveness, "0s"), id, peer,
+	write(t, c.path("swanctl.conf"), o.identities.quoted().in(fmt.Sprintf(swanctlConf, address, remote, o.ike, cmp.Or(o.liveness, "0s"), id, peer,
 		charonBindingReqid, binding[0], binding[1], o.esp, charonPayloadReqid, payload[0], payload[1],
-		cmp.Or(o.secret, secretText), others[0], others[1], othersPayload[0], othersPayload[1], own, theirs))
+		cmp.Or(o.secret, secretText), others[0], others[1], othersPayload[0], othersPayload[1], own, theirs)))
 	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
 
 	const policy = "xfrm policy add src %s dst %s proto 135 type %d dir %s priority 2 tmpl proto esp mode transport reqid %d\n"
@@ -236,6 +237,9 @@ func (c *charon) configure(t *testing.T, o peerOptions) {
 func (c *charon) give(t *testing.T, p *papers) {
 	t.Helper()
 	p.writeTo(t, c.node, p.root, c.path("x509/own.pem"), c.path("private/own.pem"), c.path("x509ca/root.pem"))
+	if above := p.above[c.node]; above != nil {
+		write(t, c.path("x509ca/above.pem"), string(testpki.CertificatesPEM(above)))
+	}
 	t.Cleanup(func() {
 		for _, dir := range []string{"x509", "private", "x509ca"} {
 			must(t, os.RemoveAll(c.path(dir)))

@@ -52,6 +52,7 @@ type mipsecdOptions struct {
 	secret    string
 	certified bool   // not by the secret
 	more      string // lines of the configuration
+	identities
 }
 
 const mipsecdConf = `
@@ -112,7 +113,7 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	if o.certified {
 		conf = strings.ReplaceAll(conf, "secret-file = \"psk\"\n", "")
 	}
-	write(t, m.path("mipsecd.toml"), conf)
+	write(t, m.path("mipsecd.toml"), o.identities.in(conf))
 	write(t, m.path("psk"), cmp.Or(o.secret, secretText))
 	log, err := os.Create(m.path("log"))
 	must(t, err)

@@ -37,6 +37,7 @@ type peer interface {
 // peerOptions are what the tests vary of a peer. The zero value of each is the usual.
 type peerOptions struct {
 	suite
+	identities
 	secret   string
 	papers   *papers // certificates in place of the secret
 	liveness string  // how long mipsecd may be silent, as "1s"; without it, for ever

@@ -1,0 +1,199 @@
+//go:build linux
+
+package interop
+
+import (
+	"cmp"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"mipsecd/integration/lab"
+	"mipsecd/internal/testpki"
+	"mipsecd/internal/uml"
+)
+
+// TestStrongSwanIdentities has a guest for each of mipsecd and strongSwan as the mobile node. Both prove by certificates
+// identities of all types, by signatures of all methods; and mipsecd refuses what proves nothing.
+func TestStrongSwanIdentities(t *testing.T) {
+	buildBinary(t)
+	for _, guest := range []struct {
+		name      string
+		mipsecdOn lab.Node
+	}{{"mipsecd initiates", lab.MN}, {"strongSwan initiates", lab.HA}} {
+		t.Run(guest.name, func(t *testing.T) {
+			t.Parallel()
+			uml.Run(t, func(t *testing.T) {
+				p := pairCharon(t, guest.mipsecdOn)
+				for _, c := range proofs {
+					t.Run(c.name, func(t *testing.T) { p.proof(t, c) })
+				}
+			})
+		})
+	}
+}
+
+// identities are those of both hosts, where they are not the usual ones.
+type identities struct{ mn, ha string }
+
+// in puts them into a configuration in place of the usual ones.
+func (i identities) in(conf string) string {
+	return strings.NewReplacer(identityMN, cmp.Or(i.mn, identityMN), identityHA, cmp.Or(i.ha, identityHA)).Replace(conf)
+}
+
+// quoted has them in quotation marks.
+func (i identities) quoted() identities {
+	return identities{`"` + cmp.Or(i.mn, identityMN) + `"`, `"` + cmp.Or(i.ha, identityHA) + `"`}
+}
+
+// proof is a way in which the two prove who they are, or in which strongSwan fails to.
+type proof struct {
+	name string
+	kind string // of the keys
+	identities
+	change  func(c *x509.Certificate, n lab.Node) // what a host's certificate says
+	flaw    func(*x509.Certificate)               // of strongSwan's
+	old     bool                                  // strongSwan does not speak RFC 7427
+	more    string                                // of mipsecd's configuration
+	revoked bool                                  // strongSwan's, says a list that mipsecd has
+	says    string                                // strongSwan logs this method of mipsecd's signature
+	refused string                                // mipsecd logs this and takes strongSwan for nobody
+}
+
+var proofs = []proof{
+	{name: "distinguished names", kind: "P-256", says: "ECDSA_WITH_SHA256_DER",
+		identities: identities{"C=CH, O=Example, CN=Mobile node_1", "C=CH, O=Example, CN=ha"},
+		change: func(c *x509.Certificate, n lab.Node) {
+			c.Subject = pkix.Name{Country: []string{"CH"}, Organization: []string{"Example"}, CommonName: "ha"}
+			if n == lab.MN {
+				c.Subject.CommonName = "Mobile node_1"
+			}
+			c.DNSNames, c.EmailAddresses = nil, nil
+		}},
+	{name: "addresses", kind: "P-256", says: "ECDSA_WITH_SHA256_DER",
+		identities: identities{lab.HoA.String(), lab.HomeAgent.String()},
+		change: func(c *x509.Certificate, n lab.Node) {
+			c.IPAddresses = []net.IP{lab.HomeAgent.AsSlice()}
+			if n == lab.MN {
+				c.IPAddresses = []net.IP{lab.HoA.AsSlice()}
+			}
+		}},
+	{name: "P-384", kind: "P-384", says: "ECDSA_WITH_SHA384_DER"},
+	{name: "P-521", kind: "P-521", says: "ECDSA_WITH_SHA512_DER"},
+	{name: "RSA with SHA-1", kind: "RSA", old: true, more: "signature-sha1 = true\n", says: "RSA signature"},
+	{name: "RFC 4754 on P-256", kind: "P-256", old: true, says: "ECDSA-256 signature"},
+	{name: "RFC 4754 on P-384", kind: "P-384", old: true, says: "ECDSA-384 signature"},
+	{name: "RFC 4754 on P-521", kind: "P-521", old: true, says: "ECDSA-521 signature"},
+	{name: "SHA-1 not allowed", kind: "RSA", old: true, refused: "SHA-1"},
+	{name: "expired", kind: "P-256", refused: "has expired on",
+		flaw: func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }},
+	{name: "revoked by a list", kind: "P-256", revoked: true, refused: "is revoked since"},
+	// strongSwan does not claim a name that its certificate does not have, but the certificate's subject.
+	{name: "another name", kind: "P-256", refused: "CN=stranger",
+		flaw: func(c *x509.Certificate) {
+			c.Subject, c.DNSNames, c.EmailAddresses = pkix.Name{CommonName: "stranger"}, nil, []string{"stranger@example.org"}
+		}},
+	{name: "not for IKE", kind: "P-256", refused: "is not for IKE (extendedKeyUsage)",
+		flaw: func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageCodeSigning} }},
+}
+
+// proof runs one of them. Each host has an authority of its own below the root, which the other learns from its
+// certificates.
+func (p *pairing) proof(t *testing.T, c proof) {
+	papers, lists := p.issue(t, c)
+	m, o := modern.mipsecd(), modern.peer()
+	m.certified, m.identities, m.more = true, c.identities, papers.forMipsecd(t, p.mipsecdOn)+c.more
+	o.papers, o.identities = papers, c.identities
+	if c.revoked {
+		m.more += "crl-file = " + list(strings.Join(lists, ",")) + "\n"
+	}
+	p.charon.speakRFC7427(t, !c.old)
+	x := p.meet(t, m, o)
+	if c.refused == "" {
+		x.establish(t, x.first)
+		x.passesFirst(t)
+		x.logged(t, 0, "authentication of '.*' with "+c.says+" successful")
+		return
+	}
+	x.askInVain(t)
+	wait(t, "mipsecd says why", func() error {
+		if !strings.Contains(x.mipsecd.log(t), c.refused) {
+			return errors.New("it does not")
+		}
+		return nil
+	})
+	x.nothing(t)
+	x.hidden(t)
+}
+
+// askInVain has the mobile node ask for what it does not get.
+func (x *meeting) askInVain(t *testing.T) {
+	t.Helper()
+	var err error
+	if x.peerOn == lab.MN {
+		err = x.peer.initiate(payload)
+	} else {
+		err = echo(lab.MN, "-c1", "-W1")
+	}
+	if err == nil {
+		t.Error("it was not refused")
+	}
+}
+
+// issue makes the papers, and files with the revocation lists of all authorities.
+func (p *pairing) issue(t *testing.T, c proof) (*papers, []string) {
+	t.Helper()
+	root := testpki.NewAuthority(t, "root")
+	all := &papers{kind: c.kind, root: root, trusted: root, above: map[lab.Node]*x509.Certificate{}}
+	revocations := []*x509.RevocationList{root.Revoke(t, nil)}
+	for _, n := range []lab.Node{lab.MN, lab.HA} {
+		ca, key := root.Under(t, "authority of "+string(n)), testpki.Key(c.kind)
+		cert := ca.Issue(t, string(n), key, func(cert *x509.Certificate) {
+			if n == lab.MN {
+				cert.EmailAddresses = []string{identityMN}
+			} else {
+				cert.DNSNames = []string{identityHA}
+			}
+			if c.change != nil {
+				c.change(cert, n)
+			}
+			if n == p.peerOn && c.flaw != nil {
+				c.flaw(cert)
+			}
+		})
+		all.above[n] = ca.Certificate
+		if n == lab.MN {
+			all.mn, all.mnKey = cert, testpki.KeyPEM(key)
+		} else {
+			all.ha, all.haKey = cert, testpki.KeyPEM(key)
+		}
+		if n == p.peerOn {
+			revocations = append(revocations, ca.Revoke(t, nil, cert))
+		}
+	}
+	var files []string
+	for i, l := range revocations {
+		files = append(files, filepath.Join(t.TempDir(), string(rune('0'+i))+".crl"))
+		must(t, os.WriteFile(files[i], l.Raw, 0o600))
+	}
+	return all, files
+}
+
+// speakRFC7427 says whether charon announces hash algorithms for signatures from now on.
+func (c *charon) speakRFC7427(t *testing.T, yes bool) {
+	t.Helper()
+	c.configureDaemon(t, usualFragmentSize)
+	if !yes {
+		conf, err := os.ReadFile(c.path("strongswan.conf"))
+		must(t, err)
+		write(t, c.path("strongswan.conf"),
+			strings.Replace(string(conf), "charon-systemd {", "charon-systemd {\n\tsignature_authentication = no", 1))
+	}
+	c.must(t, "--reload-settings")
+}
