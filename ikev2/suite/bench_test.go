@@ -1,18 +1,32 @@
 package suite
 
 import (
+	"slices"
 	"testing"
 
 	"mipsecd/spd"
 )
 
 func BenchmarkKeyExchange(b *testing.B) {
-	for _, g := range allGroups {
-		peer := generate(b, g, seeded(1)).Public()
-		b.Run(g.String(), func(b *testing.B) {
-			rnd := seeded(2)
+	for _, g := range slices.Concat(allGroups, kems) {
+		k := generate(b, g, seeded(1))
+		peer, _, err := AnswerKE(g, seeded(2), k.Public())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(g.String()+"/initiator", func(b *testing.B) {
+			rnd := seeded(3)
 			for b.Loop() {
-				if _, err := generate(b, g, rnd).Shared(peer); err != nil {
+				generate(b, g, rnd)
+				if _, err := k.Shared(peer); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(g.String()+"/responder", func(b *testing.B) {
+			rnd := seeded(3)
+			for b.Loop() {
+				if _, _, err := AnswerKE(g, rnd, k.Public()); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -43,7 +43,8 @@ func (c curve) generate(rnd io.Reader) (*KEKey, error) {
 			continue
 		}
 		return &KEKey{
-			public: private.PublicKey().Bytes()[len(c.prefix):],
+			public:    private.PublicKey().Bytes()[len(c.prefix):],
+			answerLen: c.publicLen(),
 			agree: func(peer []byte) ([]byte, error) {
 				public, err := c.NewPublicKey(slices.Concat(c.prefix, peer))
 				if err != nil {

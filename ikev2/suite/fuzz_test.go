@@ -59,6 +59,26 @@ func FuzzShared(f *testing.F) {
 	})
 }
 
+// FuzzAnswerKE gives a responder whatever value an initiator may send.
+func FuzzAnswerKE(f *testing.F) {
+	fast := []Group{X25519, P256, MODP1536, MLKEM768, MLKEM1024}
+	for i, g := range fast {
+		f.Add(uint8(i), generate(f, g, seeded(1)).Public())
+	}
+	f.Fuzz(func(t *testing.T, which uint8, theirs []byte) {
+		g := fast[int(which)%len(fast)]
+		public, shared, err := AnswerKE(g, seeded(2), theirs)
+		switch {
+		case err != nil && (public != nil || shared != nil):
+			t.Error("a value or a secret beside an error")
+		case err == nil && len(theirs) != PublicLen(g):
+			t.Errorf("%s: a value of %d octets was taken", g, len(theirs))
+		case err == nil && bytes.Equal(shared, make([]byte, len(shared))):
+			t.Errorf("%s: the secret is zero", g)
+		}
+	})
+}
+
 func fuzzParse(f *testing.F, parse func(string) (Proposal, error), seeds ...string) {
 	for _, s := range seeds {
 		f.Add(s)
@@ -81,9 +101,11 @@ func fuzzParse(f *testing.F, parse func(string) (Proposal, error), seeds ...stri
 
 func FuzzParseIKE(f *testing.F) {
 	fuzzParse(f, ParseIKE, "aes128gcm16-prfsha256-x25519", "aes256-aes128-sha256-modp2048-ecp256",
-		"aes128-sha1-prfsha384-modp1536", "3des-aes192ctr-aesxcbc-aescmac-modp3072", "aes128gcm16-sha256")
+		"aes128-sha1-prfsha384-modp1536", "3des-aes192ctr-aesxcbc-aescmac-modp3072", "aes128gcm16-sha256",
+		"aes128gcm16-prfsha256-x25519-ke1_mlkem768-ke1_none-ke7_mlkem1024")
 }
 
 func FuzzParseESP(f *testing.F) {
-	fuzzParse(f, ParseESP, "aes128gcm16", "aes128-sha1", "aes128gcm16-x25519-modpnone", "null-sha256-esn-noesn", "aes128--")
+	fuzzParse(f, ParseESP, "aes128gcm16", "aes128-sha1", "aes128gcm16-x25519-modpnone", "null-sha256-esn-noesn", "aes128--",
+		"aes128gcm16-x25519-ke1_mlkem768")
 }

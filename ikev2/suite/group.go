@@ -9,7 +9,9 @@ import (
 	"mipsecd/internal/secret"
 )
 
-// Group is a key exchange method by its transform identifier (RFC 7296 section 3.3.2, transform type 4).
+// Group is a key exchange method by its transform identifier (RFC 7296 section 3.3.2, transform type 4; RFC 9370 gives
+// types 6 to 12 the same identifiers). Not all are groups in the sense of Diffie and Hellman, but all were when they got
+// the name.
 type Group uint16
 
 // The groups. GroupNone stands for no key exchange, which a Child SA may do without.
@@ -25,9 +27,11 @@ const (
 	P384      Group = 20
 	P521      Group = 21
 	X25519    Group = 31 // RFC 8031
+	MLKEM768  Group = 36 // FIPS 203, as is the next
+	MLKEM1024 Group = 37
 )
 
-// keyExchange is a family of groups.
+// keyExchange is a family of groups: either both sides generate a key, or it is a kem.
 type keyExchange interface {
 	publicLen() int
 	generate(rnd io.Reader) (*KEKey, error)
@@ -49,12 +53,16 @@ var groups = map[Group]struct {
 	P384:     {"ecp384", curve{ecdh.P384(), 384, uncompressed}},
 	P521:     {"ecp521", curve{ecdh.P521(), 521, uncompressed}},
 	X25519:   {"x25519", curve{ecdh.X25519(), 256, nil}},
+
+	MLKEM768:  {"mlkem768", mlkem768},
+	MLKEM1024: {"mlkem1024", mlkem1024},
 }
 
 // Supported reports whether GenerateKE knows the group.
 func Supported(g Group) bool { return groups[g].method != nil }
 
-// PublicLen is the octets of a public value, which is the Key Exchange Data of a KE payload; 0 if g is not supported.
+// PublicLen is the octets of an initiator's public value, which is the Key Exchange Data of its KE payload; 0 if g is not
+// supported.
 func PublicLen(g Group) int {
 	if !Supported(g) {
 		return 0
@@ -73,10 +81,11 @@ func (g Group) String() string {
 	return fmt.Sprintf("group%d", uint16(g))
 }
 
-// KEKey is one side's half of one key exchange. It must not be used for a second one (RFC 7296 section 2.12).
+// KEKey is the initiator's half of one key exchange. It must not be used for a second one (RFC 7296 section 2.12).
 type KEKey struct {
-	public []byte
-	agree  func(peer []byte) ([]byte, error)
+	public    []byte
+	answerLen int // octets of the responder's value
+	agree     func(answer []byte) ([]byte, error)
 }
 
 // GenerateKE makes a private key of the octets of rnd and computes the public value from it. The errors are a group
@@ -95,16 +104,37 @@ func GenerateKE(g Group, rnd io.Reader) (*KEKey, error) {
 // Public is the value to send, PublicLen octets.
 func (k *KEKey) Public() []byte { return slices.Clone(k.public) }
 
-// Shared is the secret g^ir with the peer's public value, at the full length of the group's prime or coordinate. It
-// fails, whatever this side's key is, on a value that does not pass the tests of RFC 6989 section 2; section 2.5 there
-// says what to answer.
-func (k *KEKey) Shared(peer []byte) (secret.Bytes, error) {
-	if len(peer) != len(k.public) {
-		return nil, fmt.Errorf("key exchange data of %d octets, %d wanted", len(peer), len(k.public))
+// Shared is the secret that the responder's value gives: g^ir, at the full length of the group's prime or coordinate, or
+// the 32 octets of ML-KEM. It fails, whatever this side's key is, on a value that does not pass the tests of RFC 6989
+// section 2, whose section 2.5 says what to answer, or is not of the length of a ciphertext. Another ciphertext never
+// fails: it gives a secret that nobody shares.
+func (k *KEKey) Shared(answer []byte) (secret.Bytes, error) {
+	if len(answer) != k.answerLen {
+		return nil, fmt.Errorf("key exchange data of %d octets, %d wanted", len(answer), k.answerLen)
 	}
-	shared, err := k.agree(peer)
+	shared, err := k.agree(answer)
 	if err != nil {
 		return nil, fmt.Errorf("key exchange data: %w", err)
 	}
 	return shared, nil
+}
+
+// AnswerKE is the responder's half of a key exchange: its public value and the secret, from the initiator's value. The
+// errors are those of GenerateKE and Shared.
+func AnswerKE(g Group, rnd io.Reader, theirs []byte) (public []byte, shared secret.Bytes, err error) {
+	if m, ok := groups[g].method.(kem); ok {
+		public, shared, err := m.answer(theirs)
+		if err != nil {
+			return nil, nil, fmt.Errorf("key exchange data: %w", err)
+		}
+		return public, shared, nil
+	}
+	k, err := GenerateKE(g, rnd)
+	if err != nil {
+		return nil, nil, err
+	}
+	if shared, err = k.Shared(theirs); err != nil {
+		return nil, nil, err
+	}
+	return k.Public(), shared, nil
 }

@@ -12,7 +12,11 @@ import (
 	"testing/iotest"
 )
 
-var allGroups = []Group{MODP1536, MODP2048, MODP3072, MODP4096, MODP6144, MODP8192, P256, P384, P521, X25519}
+// allGroups are those of Diffie and Hellman, kems the others.
+var (
+	allGroups = []Group{MODP1536, MODP2048, MODP3072, MODP4096, MODP6144, MODP8192, P256, P384, P521, X25519}
+	kems      = []Group{MLKEM768, MLKEM1024}
+)
 
 func generate(t testing.TB, g Group, rnd io.Reader) *KEKey {
 	t.Helper()
@@ -99,6 +103,10 @@ func TestBothSidesShareASecretThatSeedsRepeat(t *testing.T) {
 		}
 		if len(i.Public()) != PublicLen(g) || !Supported(g) {
 			t.Errorf("%s: a public value of %d octets, want %d", g, len(i.Public()), PublicLen(g))
+		}
+		public, shared, err := AnswerKE(g, seeded(2), i.Public())
+		if err != nil || !bytes.Equal(public, r.Public()) || !shared.Equal(atR) {
+			t.Errorf("%s: the answer is not what its half gives: %v", g, err)
 		}
 	}
 }
@@ -224,7 +232,7 @@ func TestRFC6989(t *testing.T) {
 }
 
 func TestGenerateKEErrors(t *testing.T) {
-	for _, g := range allGroups {
+	for _, g := range slices.Concat(allGroups, kems) {
 		if k, err := GenerateKE(g, iotest.ErrReader(io.ErrClosedPipe)); !errors.Is(err, io.ErrClosedPipe) || k != nil {
 			t.Errorf("%s: %v without randomness", g, err)
 		}
@@ -236,6 +244,12 @@ func TestGenerateKEErrors(t *testing.T) {
 		if _, err := GenerateKE(g, seeded(1)); err == nil || Supported(g) || PublicLen(g) != 0 {
 			t.Errorf("%s: %v", g, err)
 		}
+		if public, shared, err := AnswerKE(g, seeded(1), octets(0, 32)); err == nil || public != nil || shared != nil {
+			t.Errorf("%s: %v", g, err)
+		}
+	}
+	if _, _, err := AnswerKE(X25519, iotest.ErrReader(io.ErrClosedPipe), octets(1, 32)); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("an answer without randomness: %v", err)
 	}
 }
 

@@ -77,7 +77,8 @@ func (m modp) generate(rnd io.Reader) (*KEKey, error) {
 		return nil, err
 	}
 	return &KEKey{
-		public: bigmod.NewNat().Exp(generator, exponent, p).Bytes(p),
+		public:    bigmod.NewNat().Exp(generator, exponent, p).Bytes(p),
+		answerLen: m.publicLen(),
 		agree: func(peer []byte) ([]byte, error) {
 			r, err := bigmod.NewNat().SetBytes(peer, p)
 			// RFC 6989 section 2.1: 1 < r < p-1.

@@ -12,7 +12,8 @@ import (
 
 // ParseIKE reads a proposal for an IKE_SA: words joined by hyphens, several of a kind being alternatives in order of
 // preference. "aes256-aes128-sha256-modp2048-ecp256" has two ciphers and two groups. Where no PRF is named the
-// integrity algorithms name them: sha256 implies prfsha256. An error says which word is wrong or which is missing.
+// integrity algorithms name them: sha256 implies prfsha256. "ke1_mlkem768" is an additional key exchange, the first of up
+// to seven; "ke1_none" beside it makes it optional. An error says which word is wrong or which is missing.
 func ParseIKE(s string) (Proposal, error) {
 	p, err := parse(s)
 	if err == nil {
@@ -48,13 +49,21 @@ func parse(s string) (Proposal, error) {
 	for word := range strings.SplitSeq(s, "-") {
 		add, ok := words[word]
 		if !ok {
-			return Proposal{}, fmt.Errorf("%q is unknown, %q is the nearest word", word, nearest.Of(word, slices.Sorted(maps.Keys(words))))
+			return Proposal{}, fmt.Errorf("%q is unknown, %q is the nearest word", word, nearest.Of(word, candidates(word)))
 		}
 		if !add(&p) {
 			return Proposal{}, fmt.Errorf("%q is there twice", word)
 		}
 	}
 	return p, nil
+}
+
+// candidates are what a wrong word may have been meant to be: those for additional key exchanges if it looks like one.
+func candidates(word string) []string {
+	additional := strings.HasPrefix(word, "ke")
+	return slices.DeleteFunc(slices.Sorted(maps.Keys(words)), func(w string) bool {
+		return strings.HasPrefix(w, "ke") != additional
+	})
 }
 
 // words is the vocabulary. Each word adds its algorithm to a proposal and reports whether it was not there yet.
@@ -76,6 +85,11 @@ var words = func() map[string]func(*Proposal) bool {
 		list[g.String()] = func(p *Proposal) bool { return add(&p.Groups, g) }
 	}
 	list[GroupNone.String()] = func(p *Proposal) bool { return add(&p.Groups, GroupNone) }
+	for i := range MaxAddKE {
+		for _, g := range append(slices.Collect(maps.Keys(groups)), GroupNone) {
+			list[addKEWord(i, g)] = func(p *Proposal) bool { return add(&p.AddKE[i], g) }
+		}
+	}
 	for _, esn := range []bool{true, false} {
 		list[esnWord(esn)] = func(p *Proposal) bool { return add(&p.ESN, esn) }
 	}
@@ -113,7 +127,7 @@ func (p Proposal) checkIKE() error {
 	case len(p.ESN) != 0:
 		return fmt.Errorf("%s is for ESP only", esnWord(p.ESN[0]))
 	}
-	return nil
+	return p.checkAddKE()
 }
 
 func (p Proposal) checkESP() error {
@@ -123,7 +137,7 @@ func (p Proposal) checkESP() error {
 	if len(p.PRF) != 0 {
 		return fmt.Errorf("%s is for IKE only, a Child SA takes its PRF from the IKE_SA", p.PRF[0])
 	}
-	return nil
+	return p.checkAddKE()
 }
 
 // checkProtection holds that encryption and integrity go together (RFC 7296 section 3.3).

@@ -9,12 +9,13 @@ import (
 
 // Proposal is one proposal of an SA payload for IKE or ESP: alternatives of each kind of algorithm, the preferred ones
 // first (RFC 7296 section 3.3). An IKE proposal has no ESN, one for ESP no PRF. Groups without an entry is the same as
-// GroupNone alone, and likewise Integ and spd.IntegNone, ESN and false.
+// GroupNone alone, and likewise each of AddKE, Integ and spd.IntegNone, ESN and false.
 type Proposal struct {
 	Encr   []Encryption
 	PRF    []PRF
 	Integ  []spd.Integ
 	Groups []Group
+	AddKE  [MaxAddKE][]Group
 	ESN    []bool
 }
 
@@ -56,7 +57,8 @@ func (p Proposal) ChooseIKE(other Proposal) (IKESuite, bool) {
 	prf, okPRF := choose(p.PRF, other.PRF)
 	integ, okInteg := choose(orZero(p.Integ), orZero(other.Integ))
 	group, okGroup := choose(p.Groups, other.Groups)
-	return IKESuite{encr, prf, integ, group}, okEncr && okPRF && okInteg && okGroup
+	more, okMore := p.chooseAddKE(other, group)
+	return IKESuite{encr, prf, integ, group, more}, okEncr && okPRF && okInteg && okGroup && okMore
 }
 
 // ChooseESP is the suite that both proposals allow, of each kind the one that p prefers.
@@ -64,8 +66,9 @@ func (p Proposal) ChooseESP(other Proposal) (ESPSuite, bool) {
 	encr, okEncr := choose(p.Encr, other.Encr)
 	integ, okInteg := choose(orZero(p.Integ), orZero(other.Integ))
 	group, okGroup := choose(orZero(p.Groups), orZero(other.Groups))
+	more, okMore := p.chooseAddKE(other, group)
 	esn, okESN := choose(orZero(p.ESN), orZero(other.ESN))
-	return ESPSuite{encr, integ, group, esn}, okEncr && okInteg && okGroup && okESN
+	return ESPSuite{encr, integ, group, more, esn}, okEncr && okInteg && okGroup && okMore && okESN
 }
 
 // Restrict leaves the ciphers that can be used with at least one of the integrity algorithms, and the integrity
@@ -130,6 +133,11 @@ func (p Proposal) String() string {
 	}
 	for _, g := range p.Groups {
 		words = append(words, g.String())
+	}
+	for i, list := range p.AddKE {
+		for _, g := range list {
+			words = append(words, addKEWord(i, g))
+		}
 	}
 	if slices.Contains(p.ESN, true) {
 		for _, esn := range p.ESN {

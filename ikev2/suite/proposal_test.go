@@ -72,6 +72,14 @@ func TestParse(t *testing.T) {
 			},
 			ESN: []bool{false},
 		}, ""},
+		{ParseIKE, "aes128gcm16-prfsha256-x25519-ke1_mlkem768", Proposal{
+			Encr: []Encryption{gcm}, PRF: []PRF{PRFHMACSHA256}, Groups: []Group{X25519},
+			AddKE: [MaxAddKE][]Group{{MLKEM768}},
+		}, ""},
+		{ParseESP, "ke7_ecp384-ke2_mlkem1024-ke2_none-aes128gcm16-ke2_mlkem768-x25519-esn", Proposal{
+			Encr: []Encryption{gcm}, Groups: []Group{X25519}, ESN: []bool{true},
+			AddKE: [MaxAddKE][]Group{1: {MLKEM1024, GroupNone, MLKEM768}, 6: {P384}},
+		}, "aes128gcm16-x25519-ke2_mlkem1024-ke2_none-ke2_mlkem768-ke7_ecp384-esn"},
 	} {
 		got, err := test.parse(test.in)
 		if err != nil || !reflect.DeepEqual(got, test.want) {
@@ -130,6 +138,13 @@ func TestParseErrors(t *testing.T) {
 		{ParseESP, "aes128-chacha20poly1305-sha1", "aes128 and chacha20poly1305 cannot be in one proposal"},
 		{ParseESP, "aes128gcm16-aesxcbc", "leave out aesxcbc, or write prfaesxcbc"},
 		{ParseESP, "aes128-sha256-esn-esn", `"esn" is there twice`},
+		{ParseIKE, "aes128-sha256-x25519-ke1_mlkem786", `"ke1_mlkem786" is unknown, "ke1_mlkem768" is the nearest word`},
+		{ParseIKE, "aes128-sha256-x25519-ke8_mlkem768", `"ke8_mlkem768" is unknown, "ke1_mlkem768" is the nearest word`},
+		{ParseIKE, "aes128-sha256-x25519-mlkem", `"mlkem" is unknown, "mlkem768" is the nearest word`},
+		{ParseIKE, "aes128-sha256-x25519-ke1_none-ke1_none", `"ke1_none" is there twice`},
+		{ParseIKE, "aes128-sha256-ke1_mlkem768", "no group: add one such as x25519"},
+		{ParseESP, "aes128gcm16-ke1_mlkem768", "ke1_mlkem768 follows no key exchange: add a group such as x25519"},
+		{ParseESP, "aes128gcm16-modpnone-ke1_none-ke1_mlkem768", "ke1_mlkem768 follows no key exchange"},
 	} {
 		p, err := test.parse(test.in)
 		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.in) {

@@ -2,11 +2,11 @@
 //
 // Each kind of algorithm is a table by transform identifier (RFC 7296 section 3.3.2): encryption, integrity, PRF and
 // key exchange group. A [Proposal] names alternatives of each kind, as in "aes128gcm16-prfsha256-x25519"; an [IKESuite]
-// or [ESPSuite] is what two proposals have in common. A [Cipher] protects the Encrypted payload, a [KEKey] is one
-// side's half of a key exchange.
+// or [ESPSuite] is what two proposals have in common. A [Cipher] protects the Encrypted payload, a [KEKey] is the
+// initiator's half of a key exchange, [AnswerKE] the responder's.
 //
 // The package reads no randomness of its own: where some is needed it comes through an io.Reader, and the same octets
-// give the same keys and messages.
+// give the same keys and messages. The exception is a responder's secret of ML-KEM, which the standard library makes.
 package suite
 
 import "mipsecd/spd"
@@ -17,11 +17,12 @@ type IKESuite struct {
 	PRF   PRF
 	Integ spd.Integ
 	Group Group
+	AddKE AddKE
 }
 
 // String reads like "aes128gcm16-prfsha256-x25519".
 func (s IKESuite) String() string {
-	p := Proposal{Encr: []Encryption{s.Encr}, PRF: []PRF{s.PRF}, Groups: []Group{s.Group}}
+	p := Proposal{Encr: []Encryption{s.Encr}, PRF: []PRF{s.PRF}, Groups: []Group{s.Group}, AddKE: s.AddKE.lists()}
 	if s.Integ != spd.IntegNone {
 		p.Integ = []spd.Integ{s.Integ}
 	}
@@ -33,12 +34,13 @@ type ESPSuite struct {
 	Encr  Encryption
 	Integ spd.Integ
 	Group Group
+	AddKE AddKE
 	ESN   bool
 }
 
 // String reads like "aes128-sha256-x25519".
 func (s ESPSuite) String() string {
-	p := Proposal{Encr: []Encryption{s.Encr}, ESN: []bool{s.ESN}}
+	p := Proposal{Encr: []Encryption{s.Encr}, AddKE: s.AddKE.lists(), ESN: []bool{s.ESN}}
 	if s.Integ != spd.IntegNone {
 		p.Integ = []spd.Integ{s.Integ}
 	}
