@@ -94,10 +94,11 @@ func (s *settings) fields() []field {
 			Meaning: "what mipsecd's policies protect, the same on both ends; " +
 				"the default is what RFC 4877 section 4.1 wants protected in any case"}),
 		bind(&s.ike, ike, Key{Name: "ike", Default: proposals(suite.DefaultIKE()),
-			Meaning: "the proposals for an IKE_SA, the preferred ones first"}),
+			Meaning: "the proposals for an IKE_SA, the preferred ones first; ke1_mlkem768 in one adds a key exchange that " +
+				"withstands quantum computers, up to ke7_, and ke1_none beside it makes that optional (RFC 9370)"}),
 		bind(&s.esp, esp, Key{Name: "esp", Default: proposals(DefaultESP(Auto)),
-			Meaning: "the proposals for a Child SA, the preferred ones first; with pfkey the default is " +
-				proposals(DefaultESP(PFKey))}),
+			Meaning: "the proposals for a Child SA, the preferred ones first; a group such as x25519, and ke1_mlkem768 " +
+				"after it, make keys of their own in each rekeying; with pfkey the default is " + proposals(DefaultESP(PFKey))}),
 		bind(&s.ikeLifetime, lifetime, Key{Name: "ike-lifetime", Default: `"8h"`, Meaning: "when an IKE_SA is rekeyed"}),
 		bind(&s.childLifetime, lifetime, Key{Name: "child-lifetime", Default: `"1h"`,
 			Meaning: "when a Child SA ends, rekeyed before"}),

@@ -6,7 +6,6 @@ import (
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
-	"mipsecd/internal/secret"
 	"mipsecd/spd"
 )
 
@@ -111,11 +110,8 @@ func (e *Engine) consent(sa *ikeSA, r spd.Request, then func(spd.Demand, error))
 	e.notify(r)
 }
 
-// complete installs the pair and yields the payloads of the answer. Nil is the acceptance of none.
-func (ch *acceptance) complete(e *Engine, sa *ikeSA, shared secret.Bytes, ni, nr []byte) []wire.Payload {
-	if ch == nil {
-		return nil
-	}
+// complete installs the pair.
+func (ch *acceptance) complete(e *Engine, sa *ikeSA, shared secrets, ni, nr []byte) {
 	ch.end(e)
 	c := &childSA{demand: ch.demand, in: ch.larva.SPI, out: espSPI(ch.choice.spi), suite: ch.choice.suite}
 	toUs, toPeer := childKeys(sa, c.suite, shared, ni, nr)
@@ -123,12 +119,16 @@ func (ch *acceptance) complete(e *Engine, sa *ikeSA, shared secret.Bytes, ni, nr
 	if old := ch.rekeys; old != nil {
 		old.rekeying.theirs = attempt[childSA]{made: c, nonce: lower(ni, nr)}
 	}
+}
+
+// payloads describe the pair to the peer.
+func (ch *acceptance) payloads() []wire.Payload {
 	var ps []wire.Payload
-	if c.demand.Mode == spd.Transport {
+	if ch.demand.Mode == spd.Transport {
 		ps = append(ps, &wire.Notify{Kind: wire.NotifyUseTransportMode})
 	}
-	return append(ps, acceptESP(ch.choice, c.in),
-		&wire.TS{Initiator: true, Selectors: c.demand.Traffic.Remote}, &wire.TS{Selectors: c.demand.Traffic.Local})
+	return append(ps, acceptESP(ch.choice, ch.larva.SPI),
+		&wire.TS{Initiator: true, Selectors: ch.demand.Traffic.Remote}, &wire.TS{Selectors: ch.demand.Traffic.Local})
 }
 
 // giveUp gives the SPI back.
@@ -155,6 +155,8 @@ func (e *Engine) createRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	switch {
 	case !okSA || !okN:
 		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "1.3", "CREATE_CHILD_SA request without SA or Ni"))
+	case sa.followUp != nil:
+		e.answerError(sa, in, refuse(wire.NotifyTemporaryFailure, "2.25", "key exchanges are still to follow another request"))
 	case offered.Proposals[0].Protocol == wire.ProtocolIKE:
 		e.rekeyIKERequest(sa, in, ps, offered, nonce.Data)
 	case sa.closing || sa.rekeying != nil:
@@ -174,21 +176,20 @@ func (e *Engine) childRequest(sa *ikeSA, in inbound, ps []wire.Payload, ni []byt
 	if old != nil {
 		old.rekeying.theirs.pending = true
 	}
-	answer := func(child []wire.Payload, err error) {
-		if err != nil {
-			e.answerError(sa, in, err)
-		} else {
-			e.reply(sa, in, child)
-		}
+	settle := func() {
 		if old != nil {
 			old.rekeying.theirs.pending = false
 			e.settleChild(old)
 		}
 	}
+	refused := func(err error) {
+		e.answerError(sa, in, err)
+		settle()
+	}
 	nr := e.random(nonceLen)
 	e.offered(sa, in, ps, sa.peer.ESP, func(configuration []wire.Payload, ch *acceptance, err error) {
 		if err != nil {
-			answer(nil, err)
+			refused(err)
 			return
 		}
 		ch.rekeys = old
@@ -196,13 +197,23 @@ func (e *Engine) childRequest(sa *ikeSA, in inbound, ps []wire.Payload, ni []byt
 			switch {
 			case sa.gone != nil:
 				ch.giveUp(e)
+				return
 			case err != nil:
 				ch.giveUp(e)
-				answer(nil, err)
-			default:
-				child := ch.complete(e, sa, x.shared, ni, nr)
-				answer(append(configuration, withExchange(child, nr, ch.choice.suite.Group, x.public)...), nil)
+				refused(err)
+				return
 			}
+			answer := append(configuration, withExchange(ch.payloads(), nr, ch.choice.suite.Group, x.public)...)
+			f := &followUp{left: ch.choice.suite.AddKE.Steps(), secrets: secrets{first: x.shared}, settle: settle}
+			f.complete = func(s secrets, err error) error {
+				if err != nil {
+					ch.giveUp(e)
+					return err
+				}
+				ch.complete(e, sa, s, ni, nr)
+				return nil
+			}
+			e.answerCreate(sa, in, f, answer)
 		})
 	})
 }

@@ -33,15 +33,15 @@ func (p *Peer) authentication() authentication {
 	return preShared{p.PSK}
 }
 
-// signed is what the side with the identity id signs: its own IKE_SA_INIT message, the other's nonce, and the identity
-// with its SK_p (RFC 7296 section 2.15).
+// signed is what the side with the identity id signs: its own IKE_SA_INIT message, the other's nonce, the identity with its
+// SK_p (RFC 7296 section 2.15), and the IKE_INTERMEDIATE exchanges.
 func (sa *ikeSA) signed(id *wire.ID) []byte {
 	message, nonce, key := sa.hs.request, sa.hs.nr, sa.keys.pi
 	if !id.Initiator {
 		message, nonce, key = sa.hs.response, sa.hs.ni, sa.keys.pr
 	}
 	body := append([]byte{byte(id.Kind), 0, 0, 0}, id.Data...)
-	return slices.Concat(message, nonce, sa.suite.PRF.Sum(key, body))
+	return slices.Concat(message, nonce, sa.suite.PRF.Sum(key, body), sa.hs.intAuth())
 }
 
 // preShared is a key that only the two have.

@@ -40,8 +40,9 @@ func (x *bare) step(in Input) (sent []Datagram) {
 }
 
 // pair is a mobile node and its home agent without tracing.
-func pair(b *testing.B, ike string) (mn, ha *bare) {
-	_, m, h := newWorld(b, options{ike: ike, change: func(_, _ *host, a, b *Config) { a.Trace, b.Trace = false, false }})
+func pair(b *testing.B, o options) (mn, ha *bare) {
+	o.change = func(_, _ *host, a, b *Config) { a.Trace, b.Trace = false, false }
+	_, m, h := newWorld(b, o)
 	return &bare{host: m, spi: 0x1000}, &bare{host: h, spi: 0x2000}
 }
 
@@ -63,14 +64,14 @@ func talk(b *testing.B, mn, ha *bare, c spd.Command) {
 	}
 }
 
-// BenchmarkResponder is what IKE_SA_INIT and IKE_AUTH cost a home agent, its jobs included.
+// BenchmarkResponder is what the exchanges that set up an IKE_SA cost a home agent, its jobs included.
 func BenchmarkResponder(b *testing.B) {
-	for _, ike := range []string{"aes128gcm16-prfsha256-x25519", "aes128-sha1-modp1536"} {
+	for _, ike := range []string{"aes128gcm16-prfsha256-x25519", "aes128-sha1-modp1536", hybridIKE} {
 		b.Run(ike, func(b *testing.B) {
 			b.ReportAllocs()
 			b.StopTimer()
 			for range b.N {
-				mn, ha := pair(b, ike)
+				mn, ha := pair(b, options{ike: ike})
 				talk(b, mn, ha, spd.Key{Demand: binding, Path: path1})
 				if ha.last.SPI == 0 {
 					b.Fatal("no Child SA")
@@ -80,21 +81,25 @@ func BenchmarkResponder(b *testing.B) {
 	}
 }
 
-// BenchmarkRekeyChild is what the two exchanges of a rekeying cost the side that answers.
+// BenchmarkRekeyChild is what the exchanges of a rekeying cost the side that answers.
 func BenchmarkRekeyChild(b *testing.B) {
-	b.ReportAllocs()
-	b.StopTimer()
-	mn, ha := pair(b, "")
-	talk(b, mn, ha, spd.Key{Demand: binding, Path: path1})
-	b.ResetTimer()
-	for range b.N {
-		talk(b, mn, ha, spd.Expired{Peer: "ha", ID: mn.last})
+	for _, esp := range []string{"aes128gcm16", hybridESP} {
+		b.Run(esp, func(b *testing.B) {
+			b.ReportAllocs()
+			b.StopTimer()
+			mn, ha := pair(b, options{esp: esp})
+			talk(b, mn, ha, spd.Key{Demand: binding, Path: path1})
+			b.ResetTimer()
+			for range b.N {
+				talk(b, mn, ha, spd.Expired{Peer: "ha", ID: mn.last})
+			}
+		})
 	}
 }
 
 // BenchmarkRelocate is a home agent's movement of one mobile node's IKE_SA, with the K bit.
 func BenchmarkRelocate(b *testing.B) {
-	mn, ha := pair(b, "")
+	mn, ha := pair(b, options{})
 	b.StopTimer()
 	talk(b, mn, ha, spd.Key{Demand: binding, Path: path1})
 	b.StartTimer()
@@ -108,7 +113,7 @@ func BenchmarkRelocate(b *testing.B) {
 
 // BenchmarkHalfOpen is what a stranger's IKE_SA_INIT request costs a home agent under attack: it is answered with a cookie.
 func BenchmarkHalfOpen(b *testing.B) {
-	mn, ha := pair(b, "")
+	mn, ha := pair(b, options{})
 	b.StopTimer()
 	ha.engine.cfg.Limits.Cookies = -1
 	request := mn.step(Command{spd.Key{Demand: binding, Path: path1}})[0]

@@ -261,7 +261,7 @@ func TestRFC7296_2_8_1_OneSideNotices(t *testing.T) {
 
 func TestRFC7296_2_8_1_SimultaneousChildRekeying(t *testing.T) {
 	t.Parallel()
-	for _, esp := range []string{"aes128gcm16", "aes128gcm16-x25519"} {
+	for _, esp := range []string{"aes128gcm16", "aes128gcm16-x25519", hybridESP} {
 		collide(t, options{esp: esp}, []spd.Demand{binding}, func(mn, ha *host) {
 			mn.soft()
 			ha.soft()

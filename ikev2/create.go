@@ -11,7 +11,6 @@ import (
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
-	"mipsecd/internal/secret"
 	"mipsecd/spd"
 )
 
@@ -274,28 +273,41 @@ func (e *Engine) notThere(n *negotiation) {
 func (e *Engine) childAgreed(sa *ikeSA, n *negotiation, r *request, ps []wire.Payload) {
 	c, err := n.accepted(e, ps)
 	nonce, okN := wire.Find[*wire.Nonce](ps)
-	ke, okKE := wire.Find[*wire.KE](ps)
 	switch {
 	case err != nil:
 	case !okN:
 		err = errors.New("CREATE_CHILD_SA response without Nr")
-	case c.suite.Group != suite.GroupNone && (!okKE || suite.Group(ke.Group) != c.suite.Group):
-		err = fmt.Errorf("CREATE_CHILD_SA response without KE of %s", c.suite.Group)
 	case c.suite.Group == suite.GroupNone:
-		n.complete(e, sa, c, nil, n.ni, nonce.Data)
+		n.complete(e, sa, c, secrets{}, n.ni, nonce.Data)
 		return
 	}
 	if err != nil {
 		n.reject(e, sa, err)
 		return
 	}
-	digest(e, sa, r, func() (secret.Bytes, error) { return n.key.Shared(ke.Data) }, func(shared secret.Bytes, err error) {
-		if err != nil {
-			n.reject(e, sa, err)
-			return
-		}
-		n.complete(e, sa, c, shared, n.ni, nonce.Data)
-	})
+	restart := func() {
+		n.on = nil
+		n.prepare(e)
+	}
+	a := &asking{
+		sa: sa, children: true, left: c.suite.AddKE.Steps(),
+		over:  func() bool { return n.over },
+		again: func(*ikeSA) { restart() },
+		then: func(shared secrets, err error) {
+			var refusal *peerError
+			switch {
+			case n.over:
+			case err == nil:
+				n.complete(e, sa, c, shared, n.ni, nonce.Data)
+			case answered(err, wire.NotifyStateNotFound) && e.tryLater(sa, restart):
+			case errors.As(err, &refusal):
+				n.giveUp(e, err)
+			default:
+				n.reject(e, sa, err)
+			}
+		},
+	}
+	a.answered(e, r, c.suite.Group, n.key, ps)
 }
 
 // accepted checks the peer's answer against what was asked.
@@ -339,7 +351,7 @@ func trafficOf(ps []wire.Payload, asked bool) (spd.Traffic, error) {
 }
 
 // complete makes the Child SA of a good answer, unless the peer has deleted it by now: its Delete may overtake its answer.
-func (n *negotiation) complete(e *Engine, sa *ikeSA, c *childSA, shared secret.Bytes, ni, nr []byte) {
+func (n *negotiation) complete(e *Engine, sa *ikeSA, c *childSA, shared secrets, ni, nr []byte) {
 	if slices.Contains(sa.early, c.out) {
 		n.giveUp(e, errors.New("the peer has deleted it again"))
 		return

@@ -20,7 +20,7 @@ type extension interface {
 }
 
 // extensions are asked in this order.
-var extensions = extensionList{fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}}
+var extensions = extensionList{fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}, intermediates{}}
 
 // silent is an extension that says nothing: those that do embed it.
 type silent struct{}

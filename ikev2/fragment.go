@@ -18,6 +18,9 @@ const DefaultFragmentSize = 1280 - 40 - 8
 // minFragmentSize has room for content with any cipher.
 const minFragmentSize = 128
 
+// fragmentHead is all before the Body of an SKF in a fragment of ours.
+const fragmentHead = wire.HeaderLen + 8
+
 // What one message of a peer may take up while it is incomplete: an attacker who has done no more than a key exchange
 // can have that much kept for each half-open IKE_SA. A long chain of certificates fits in, and in the smallest datagrams
 // that RFC 7383 section 2.5.1 knows, of 576 octets, it is half as many fragments.
@@ -51,7 +54,7 @@ func (fragmentation) initAnswered(e *Engine, sa *ikeSA, theirs []wire.Payload) {
 
 // fragmented builds the fragments of a message: its header, and the content of its Encrypted payload in parts.
 func (e *Engine) fragmented(sa *ikeSA, h wire.Header, first wire.PayloadType, plain []byte) (datagrams [][]byte) {
-	room := sa.keys.out.Room(e.cfg.FragmentSize - wire.HeaderLen - 8)
+	room := sa.keys.out.Room(e.cfg.FragmentSize - fragmentHead)
 	total := (len(plain) + room - 1) / room
 	for part := range slices.Chunk(plain, room) {
 		datagrams = append(datagrams, e.seal(sa, h, &wire.SKF{
@@ -67,6 +70,7 @@ func (e *Engine) fragmented(sa *ikeSA, h wire.Header, first wire.PayloadType, pl
 type assembly struct {
 	exchange wire.ExchangeType
 	first    wire.PayloadType
+	head     []byte   // of the first fragment, as in content
 	parts    [][]byte // by Fragment Number, from 0 on; nil is missing
 	missing  int
 	octets   int
@@ -83,17 +87,17 @@ func (e *Engine) collect(sa *ikeSA, d Datagram, m *wire.Message, a *assembly, f 
 	if a.has(f) {
 		return nil, nil
 	}
-	part, err := sa.unseal(d, f.Body)
+	part, err := unseal(sa.keys.in, d, f.Body)
 	if err != nil {
 		return nil, err
 	}
 	if a.timeout == nil && !m.Response { // an answer is waited for as long as its request is repeated
 		a.timeout = e.after(e.cfg.Timing.patience(), func() { *a = assembly{} })
 	}
-	if err := a.add(m.Exchange, f, part); err != nil || a.missing > 0 {
+	if err := a.add(m.Exchange, f, part, headOf(d, f.Body)); err != nil || a.missing > 0 {
 		return nil, err
 	}
-	return &content{a.first, slices.Concat(a.parts...)}, nil
+	return &content{a.first, slices.Concat(a.parts...), a.head}, nil
 }
 
 // check refuses what is not of this message, is of an earlier splitting of it, or would be too much.
@@ -115,19 +119,23 @@ func (a *assembly) has(f *wire.SKF) bool {
 
 // add keeps a part that is proven to be the peer's. A message that comes in more fragments than before is a new splitting,
 // which has no part in common with that (RFC 7383 section 2.6).
-func (a *assembly) add(exchange wire.ExchangeType, f *wire.SKF, part []byte) error {
+func (a *assembly) add(exchange wire.ExchangeType, f *wire.SKF, part, head []byte) error {
 	if total := int(f.Total); len(a.parts) != total {
 		*a = assembly{exchange: exchange, parts: make([][]byte, total), missing: total, timeout: a.timeout}
 	}
-	if a.octets+len(part) > maxAssembled {
+	size := len(part)
+	if f.Number == 1 {
+		size += len(head) - fragmentHead // payloads before the SKF
+	}
+	if a.octets+size > maxAssembled {
 		return fmt.Errorf("fragment %d of %d: the message has more than %d octets", f.Number, f.Total, maxAssembled)
 	}
 	if f.Number == 1 {
-		a.first = f.Inner
+		a.first, a.head = f.Inner, slices.Clone(head)
 	}
 	a.parts[f.Number-1] = part
 	a.missing--
-	a.octets += len(part)
+	a.octets += size
 	return nil
 }
 

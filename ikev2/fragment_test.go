@@ -519,7 +519,7 @@ func FuzzAssembly(f *testing.F) {
 				continue
 			}
 			full := octets+len(part) > maxAssembled
-			if err := a.add(wire.ExchangeIKEAuth, f, part); (err != nil) != full {
+			if err := a.add(wire.ExchangeIKEAuth, f, part, make([]byte, fragmentHead)); (err != nil) != full {
 				t.Fatalf("fragment %d of %d, %d octets before: %v", f.Number, f.Total, octets, err)
 			}
 			if !full {

@@ -17,8 +17,8 @@ import (
 // peer is gone.
 func FuzzEngine(f *testing.F) {
 	dice := rand.New(rand.NewPCG(1, 1))
-	for range 20 {
-		script := make([]byte, 200)
+	for i := range 20 {
+		script := make([]byte, 200+i%3)
 		for i := range script {
 			script[i] = byte(dice.Uint32())
 		}
@@ -30,15 +30,16 @@ func FuzzEngine(f *testing.F) {
 			return
 		}
 		u := &fuzzing{script: script}
-		u.world, u.mn, u.ha = newWorld(t, options{
-			esp: "aes128gcm16-x25519-modpnone",
-			change: func(mn, ha *host, mnCfg, haCfg *Config) {
-				watchful(mn, ha, mnCfg, haCfg)
-				if len(script)%2 == 0 {
-					tiny(mn, ha, mnCfg, haCfg)
-				}
-			},
-		})
+		o := options{esp: "aes128gcm16-x25519-modpnone", change: func(mn, ha *host, mnCfg, haCfg *Config) {
+			watchful(mn, ha, mnCfg, haCfg)
+			if len(script)%2 == 0 {
+				tiny(mn, ha, mnCfg, haCfg)
+			}
+		}}
+		if len(script)%3 == 0 {
+			o.ike, o.esp = hybridIKE, o.esp+"-ke1_mlkem768-ke1_none"
+		}
+		u.world, u.mn, u.ha = newWorld(t, o)
 		for len(u.script) > 0 {
 			u.step()
 		}
@@ -134,7 +135,7 @@ func (u *fuzzing) forged(h *host) {
 		return
 	}
 	ids := []uint32{sa.nextSend, sa.nextReceive, sa.nextReceive - 1, uint32(u.next())}
-	exchange := wire.ExchangeType(wire.ExchangeIKESAInit + wire.ExchangeType(u.pick(5)))
+	exchange := u.exchange()
 	id, response := ids[u.pick(4)], u.pick(2) == 0
 	var ps []wire.Payload
 	for range u.pick(8) {
@@ -147,11 +148,18 @@ func (u *fuzzing) forged(h *host) {
 	}
 }
 
+func (u *fuzzing) exchange() wire.ExchangeType {
+	return []wire.ExchangeType{
+		wire.ExchangeIKESAInit, wire.ExchangeIKEAuth, wire.ExchangeCreateChildSA, wire.ExchangeInformational,
+		wire.ExchangeSessionResume, wire.ExchangeIKEIntermediate, wire.ExchangeFollowupKE,
+	}[u.pick(7)]
+}
+
 // stray is a datagram that nothing protects, with the SPIs of an IKE_SA or others.
 func (u *fuzzing) stray(h *host) {
 	head := wire.Header{
 		SPIi: uint64(u.next()), SPIr: uint64(u.next()), Version: u.next()&0x3f | 0x20,
-		Exchange: wire.ExchangeIKESAInit + wire.ExchangeType(u.pick(5)), Initiator: u.pick(2) == 0, Response: u.pick(2) == 0,
+		Exchange: u.exchange(), Initiator: u.pick(2) == 0, Response: u.pick(2) == 0,
 		MessageID: uint32(u.pick(3)),
 	}
 	if status := h.engine.Status(); len(status) > 0 {
@@ -172,6 +180,16 @@ func (u *fuzzing) stray(h *host) {
 	h.step(Datagram{Local: to, Remote: from, Data: m.Marshal()})
 }
 
+// link is that of the key exchanges which the other side of sa waits for.
+func (u *fuzzing) link(sa *ikeSA) []byte {
+	for _, h := range u.hosts {
+		if other := h.engine.sas[sa.other]; other != nil && other.followUp != nil {
+			return other.followUp.link
+		}
+	}
+	return nil
+}
+
 // payload is one that could be in a message, and often should not be.
 func (u *fuzzing) payload(h *host, sa *ikeSA) wire.Payload {
 	data := make([]byte, u.next())
@@ -188,9 +206,10 @@ func (u *fuzzing) payload(h *host, sa *ikeSA) wire.Payload {
 	case 2:
 		return &wire.KE{Group: uint16(group), Data: data}
 	case 3:
-		key, err := suite.GenerateKE(suite.X25519, rand.NewChaCha8([32]byte{u.next()}))
+		group = []suite.Group{suite.X25519, suite.MLKEM768}[u.pick(2)]
+		key, err := suite.GenerateKE(group, rand.NewChaCha8([32]byte{u.next()}))
 		u.check(err)
-		return &wire.KE{Group: uint16(suite.X25519), Data: key.Public()}
+		return &wire.KE{Group: uint16(group), Data: key.Public()}
 	case 4:
 		return &wire.Nonce{Data: append(make([]byte, 16), data...)[:min(256, 16+len(data))]}
 	case 5:
@@ -199,9 +218,13 @@ func (u *fuzzing) payload(h *host, sa *ikeSA) wire.Payload {
 		kinds := []wire.NotifyType{
 			wire.NotifyRekeySA, wire.NotifyUseTransportMode, wire.NotifyCookie, wire.NotifyInitialContact,
 			wire.NotifyTemporaryFailure, wire.NotifyChildSANotFound, wire.NotifyInvalidKEPayload,
-			wire.NotifyAuthenticationFailed, wire.NotifyTSUnacceptable,
+			wire.NotifyAuthenticationFailed, wire.NotifyTSUnacceptable, wire.NotifyAdditionalKeyExchange,
+			wire.NotifyStateNotFound, wire.NotifyIntermediateExchangeSupported,
 		}
 		n := &wire.Notify{Kind: kinds[u.pick(len(kinds))], Data: data}
+		if sa != nil && n.Kind == wire.NotifyAdditionalKeyExchange {
+			n.Data = u.link(sa)
+		}
 		if sa != nil && len(sa.children) > 0 {
 			n.Protocol, n.SPI = wire.ProtocolESP, []byte{0, 0, 0, u.next()}
 			copy(n.SPI, spiBytes(uint64(sa.children[0].in))[4:])

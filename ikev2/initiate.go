@@ -121,7 +121,8 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 		return
 	}
 	c, ok := answeredIKE(sa.peer.IKE, offered)
-	if !ok || c.suite.Group != hs.group || suite.Group(ke.Group) != hs.group {
+	unable := c.suite.AddKE != suite.AddKE{} && !knowsIntermediate(m.Payloads)
+	if !ok || unable || c.suite.Group != hs.group || suite.Group(ke.Group) != hs.group {
 		e.drop(d, errors.New("IKE_SA_INIT response chooses what was not offered"))
 		return
 	}
@@ -142,7 +143,7 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 		extensions.initAnswered(e, sa, m.Payloads)
 		sa.outstanding = nil
 		sa.nextSend = 1
-		e.authenticate(sa)
+		e.beforeAuth(sa)
 	})
 }
 
@@ -234,7 +235,7 @@ func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, 
 	} else if c, err := n.accepted(e, ps); err != nil {
 		n.reject(e, sa, err)
 	} else {
-		n.complete(e, sa, c, nil, ni, nr)
+		n.complete(e, sa, c, secrets{}, ni, nr)
 	}
 	return []spd.Demand{n.demand}
 }

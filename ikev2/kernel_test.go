@@ -174,7 +174,7 @@ func (h *host) clean(t testing.TB) {
 		for _, sa := range a.sas {
 			established++
 			if e.sas[sa.own] != sa || sa.gone != nil || sa.rekeying != nil || sa.replaces != nil || sa.outstanding != nil ||
-				len(sa.queue) > 0 {
+				sa.followUp != nil || len(sa.queue) > 0 {
 				t.Errorf("%s: IKE_SA %016x is not at rest", h.name, sa.own)
 			}
 			for _, c := range sa.children {

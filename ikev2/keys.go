@@ -42,18 +42,17 @@ func firstSeed(prf suite.PRF, shared secret.Bytes, ni, nr []byte) secret.Bytes {
 }
 
 // rekeySeed is SKEYSEED of an IKE_SA that replaces another, by the old one's PRF (RFC 7296 section 2.18).
-func rekeySeed(old *ikeSA, shared secret.Bytes, ni, nr []byte) secret.Bytes {
-	return old.suite.PRF.Sum(old.keys.d, shared, ni, nr)
+func rekeySeed(old *ikeSA, shared secrets, ni, nr []byte) secret.Bytes {
+	return old.suite.PRF.Sum(old.keys.d, shared.seed(ni, nr))
 }
 
 // childKeys are the transforms of a Child SA's two directions, in the order of the exchange (RFC 7296 section 2.17):
 // fromInitiator protects what the initiator of the exchange sends.
 func childKeys(
-	sa *ikeSA, s suite.ESPSuite, shared secret.Bytes, ni, nr []byte,
+	sa *ikeSA, s suite.ESPSuite, shared secrets, ni, nr []byte,
 ) (fromInitiator, fromResponder spd.Transform) {
 	encr, integ := suite.ESPKeyLens(s)
-	seed := append(append(append([]byte{}, shared...), ni...), nr...)
-	stream := sa.suite.PRF.Plus(sa.keys.d, seed, 2*(encr+integ))
+	stream := sa.suite.PRF.Plus(sa.keys.d, shared.seed(ni, nr), 2*(encr+integ))
 	one := func(k []byte) spd.Transform {
 		return spd.Transform{
 			Encr: s.Encr.ID, EncrKey: k[:encr:encr], Integ: s.Integ, IntegKey: k[encr : encr+integ : encr+integ], ESN: s.ESN,

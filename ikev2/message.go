@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 )
 
@@ -16,6 +17,10 @@ func (e *Engine) sealed(
 	plain := wire.AppendPayloads(nil, ps)
 	body := sa.keys.out.Len(len(plain))
 	e.traced(true, to, h, ps, plain)
+	if ex == wire.ExchangeIKEIntermediate && sa.hs != nil {
+		m := wire.Message{Header: h, Payloads: []wire.Payload{&wire.SK{Inner: first, Body: plain}}}
+		sa.witness(response, m.Marshal())
+	}
 	if sa.fragments && wire.HeaderLen+4+body > e.cfg.FragmentSize {
 		return e.fragmented(sa, h, first, plain)
 	}
@@ -55,6 +60,9 @@ func (e *Engine) opened(
 		return nil, nil, false
 	}
 	e.forgetFragments(a)
+	if m.Exchange == wire.ExchangeIKEIntermediate && sa.hs != nil {
+		sa.witness(m.Response, wire.Unencrypted(c.head, c.first, c.plain))
+	}
 	if ps, malformed = wire.ParsePayloads(c.first, c.plain); malformed == nil {
 		e.traced(false, d, m.Header, ps, c.plain)
 	}
@@ -65,6 +73,7 @@ func (e *Engine) opened(
 type content struct {
 	first wire.PayloadType
 	plain []byte
+	head  []byte // all before the Body of the Encrypted payload, or of the first fragment
 }
 
 // content is nil for a fragment until all of its message are here.
@@ -76,11 +85,11 @@ func (e *Engine) content(sa *ikeSA, d Datagram, m *wire.Message, a *assembly) (*
 	if !whole {
 		return e.collect(sa, d, m, a, f)
 	}
-	plain, err := sa.unseal(d, f.Body)
+	plain, err := unseal(sa.keys.in, d, f.Body)
 	if err != nil {
 		return nil, err
 	}
-	return &content{f.Inner, plain}, nil
+	return &content{f.Inner, plain, headOf(d, f.Body)}, nil
 }
 
 // envelope is the payload that protects a message. That of a whole one, an SK, is the only fragment.
@@ -99,12 +108,15 @@ func (sa *ikeSA) envelope(m *wire.Message) (f *wire.SKF, whole bool, err error) 
 }
 
 // unseal checks and decrypts the body of the SK or SKF payload that ends a datagram.
-func (sa *ikeSA) unseal(d Datagram, body []byte) ([]byte, error) {
-	if sa.keys.in == nil {
+func unseal(key *suite.Cipher, d Datagram, body []byte) ([]byte, error) {
+	if key == nil {
 		return nil, errors.New("a protected message before there are keys")
 	}
-	return sa.keys.in.Open(d.Data[:len(d.Data)-len(body)], body)
+	return key.Open(headOf(d, body), body)
 }
+
+// headOf is what is before the body that ends a datagram.
+func headOf(d Datagram, body []byte) []byte { return d.Data[:len(d.Data)-len(body)] }
 
 // clear builds an unprotected message.
 func (e *Engine) clear(to Datagram, h wire.Header, ps []wire.Payload) []byte {

@@ -39,6 +39,11 @@ func offer(proposals []suite.Proposal, protocol wire.ProtocolID, spi []byte) *wi
 		for _, v := range p.Groups {
 			add(wire.TransformKE, uint16(v), 0)
 		}
+		for i, list := range p.AddKE {
+			for _, v := range list {
+				add(wire.TransformADDKE1+wire.TransformType(i), uint16(v), 0)
+			}
+		}
 		if protocol != wire.ProtocolIKE {
 			for _, v := range p.ESN {
 				add(wire.TransformESN, esnID(v), 0)
@@ -60,7 +65,7 @@ func esnID(esn bool) uint16 {
 // as a whole cannot be chosen: it has a type of transform that we do not know (RFC 7296 section 3.3.6).
 func understood(w wire.Proposal) (p suite.Proposal, ok bool) {
 	for _, t := range w.Transforms {
-		if t.Type > wire.TransformESN {
+		if t.Type > wire.TransformADDKE7 {
 			return p, false
 		}
 		if t.Unknown {
@@ -79,6 +84,9 @@ func understood(w wire.Proposal) (p suite.Proposal, ok bool) {
 			p.Groups = append(p.Groups, suite.Group(t.ID))
 		case wire.TransformESN:
 			p.ESN = append(p.ESN, t.ID == 1)
+		default:
+			list := &p.AddKE[t.Type-wire.TransformADDKE1]
+			*list = append(*list, suite.Group(t.ID))
 		}
 	}
 	return p, true
@@ -86,9 +94,10 @@ func understood(w wire.Proposal) (p suite.Proposal, ok bool) {
 
 // choice is the proposal that a responder picked.
 type choice[S any] struct {
-	suite S
-	num   uint8
-	spi   []byte
+	suite   S
+	num     uint8
+	spi     []byte
+	offered suite.Proposal // what it was picked of
 }
 
 // chooseIKE picks the first of our proposals that the peer offers too. Among the groups both allow, that of the peer's
@@ -126,7 +135,7 @@ func choose[S any](ours []suite.Proposal, offered *wire.SA, protocol wire.Protoc
 				continue
 			}
 			if s, ok := match(p, o); ok {
-				return choice[S]{suite: s, num: w.Num, spi: w.SPI}, true
+				return choice[S]{suite: s, num: w.Num, spi: w.SPI, offered: o}, true
 			}
 		}
 	}
@@ -136,7 +145,9 @@ func choose[S any](ours []suite.Proposal, offered *wire.SA, protocol wire.Protoc
 // acceptIKE and acceptESP write the one proposal that was chosen.
 func acceptIKE(c choice[suite.IKESuite], spi []byte) *wire.SA {
 	s := c.suite
-	p := suite.Proposal{Encr: []suite.Encryption{s.Encr}, PRF: []suite.PRF{s.PRF}, Groups: []suite.Group{s.Group}}
+	p := suite.Proposal{
+		Encr: []suite.Encryption{s.Encr}, PRF: []suite.PRF{s.PRF}, Groups: []suite.Group{s.Group}, AddKE: c.addKE(s.AddKE),
+	}
 	if s.Integ != spd.IntegNone {
 		p.Integ = []spd.Integ{s.Integ}
 	}
@@ -145,7 +156,7 @@ func acceptIKE(c choice[suite.IKESuite], spi []byte) *wire.SA {
 
 func acceptESP(c choice[suite.ESPSuite], spi uint32) *wire.SA {
 	s := c.suite
-	p := suite.Proposal{Encr: []suite.Encryption{s.Encr}, ESN: []bool{s.ESN}}
+	p := suite.Proposal{Encr: []suite.Encryption{s.Encr}, AddKE: c.addKE(s.AddKE), ESN: []bool{s.ESN}}
 	if s.Integ != spd.IntegNone {
 		p.Integ = []spd.Integ{s.Integ}
 	}
@@ -153,6 +164,16 @@ func acceptESP(c choice[suite.ESPSuite], spi uint32) *wire.SA {
 		p.Groups = []suite.Group{s.Group}
 	}
 	return numbered(offerESP([]suite.Proposal{p}, spi), c.num)
+}
+
+// addKE is one of each kind of additional key exchange that was offered: NONE, where there is to be none, is said too.
+func (c choice[S]) addKE(chosen suite.AddKE) (out [suite.MaxAddKE][]suite.Group) {
+	for i, g := range chosen {
+		if g != suite.GroupNone || len(c.offered.AddKE[i]) > 0 {
+			out[i] = []suite.Group{g}
+		}
+	}
+	return out
 }
 
 func numbered(sa *wire.SA, num uint8) *wire.SA {
@@ -190,11 +211,11 @@ func single(answer *wire.SA) bool {
 	return true
 }
 
-// withoutGroups is proposals without key exchange groups, as IKE_AUTH has them (RFC 7296 section 1.2).
+// withoutGroups is proposals without any key exchange, as IKE_AUTH has them (RFC 7296 section 1.2).
 func withoutGroups(proposals []suite.Proposal) []suite.Proposal {
 	out := slices.Clone(proposals)
 	for i := range out {
-		out[i].Groups = nil
+		out[i].Groups, out[i].AddKE = nil, [suite.MaxAddKE][]suite.Group{}
 	}
 	return out
 }

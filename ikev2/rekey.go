@@ -7,7 +7,6 @@ import (
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
-	"mipsecd/internal/secret"
 )
 
 // ikeRekey is the rekeying of an IKE_SA (RFC 7296 section 1.3.2), and what this side's own attempt needs.
@@ -75,7 +74,7 @@ func (e *Engine) successor(sa *ikeSA, initiator bool) *ikeSA {
 }
 
 // succeed makes the keys of a successor and establishes it, where sa is by now.
-func (e *Engine) succeed(sa, next *ikeSA, c choice[suite.IKESuite], shared secret.Bytes, ni, nr []byte) error {
+func (e *Engine) succeed(sa, next *ikeSA, c choice[suite.IKESuite], shared secrets, ni, nr []byte) error {
 	next.other, next.suite = ikeSPI(c.spi), c.suite
 	if err := deriveIKE(next, rekeySeed(sa, shared, ni, nr), ni, nr); err != nil {
 		return err
@@ -114,9 +113,8 @@ func (e *Engine) rekeyIKEAnswered(sa *ikeSA, rk *ikeRekey, r *request, ps []wire
 	sa.refusals = 0
 	answer, okSA := wire.Find[*wire.SA](ps)
 	nonce, okN := wire.Find[*wire.Nonce](ps)
-	ke, okKE := wire.Find[*wire.KE](ps)
-	if !okSA || !okN || !okKE || suite.Group(ke.Group) != rk.group {
-		e.rekeySpoilt(sa, rk, errors.New("CREATE_CHILD_SA response without SA, Nr or KE"))
+	if !okSA || !okN {
+		e.rekeySpoilt(sa, rk, errors.New("CREATE_CHILD_SA response without SA or Nr"))
 		return
 	}
 	c, ok := answeredIKE(sa.peer.IKE, answer)
@@ -124,17 +122,26 @@ func (e *Engine) rekeyIKEAnswered(sa *ikeSA, rk *ikeRekey, r *request, ps []wire
 		e.rekeySpoilt(sa, rk, errors.New("the answer chooses what was not offered"))
 		return
 	}
-	digest(e, sa, r, func() (secret.Bytes, error) { return rk.key.Shared(ke.Data) }, func(shared secret.Bytes, err error) {
-		if err == nil {
-			err = e.succeed(sa, rk.next, c, shared, rk.ni, nonce.Data)
-		}
-		if err != nil {
-			e.rekeySpoilt(sa, rk, err)
-			return
-		}
-		rk.mine = attempt[ikeSA]{made: rk.next, nonce: lower(rk.ni, nonce.Data)}
-		e.settleIKE(sa)
-	})
+	a := &asking{
+		sa: sa, left: c.suite.AddKE.Steps(), over: func() bool { return sa.rekeying != rk },
+		then: func(shared secrets, err error) {
+			var refusal *peerError
+			if err == nil {
+				err = e.succeed(sa, rk.next, c, shared, rk.ni, nonce.Data)
+			}
+			switch {
+			case sa.rekeying != rk:
+			case errors.As(err, &refusal):
+				e.rekeyFailed(sa, rk, err)
+			case err != nil:
+				e.rekeySpoilt(sa, rk, err)
+			default:
+				rk.mine = attempt[ikeSA]{made: rk.next, nonce: lower(rk.ni, nonce.Data)}
+				e.settleIKE(sa)
+			}
+		},
+	}
+	a.answered(e, r, rk.group, rk.key, ps)
 }
 
 // rekeyFailed gives our attempt up: the peer's, if there was one, stands; else it is tried again later.
@@ -282,25 +289,34 @@ func (e *Engine) rekeyIKERequest(sa *ikeSA, in inbound, ps []wire.Payload, offer
 	rk.theirs.pending = true
 	nr, rnd := e.random(nonceLen), e.cfg.Rand
 	compute(e, sa, func() (exchanged, error) { return exchange(c.suite.Group, rnd, ke.Data) }, func(x exchanged, err error) {
-		rk.theirs.pending = false
 		next := e.successor(sa, false)
-		if err == nil && sa.closing {
-			err = refuse(wire.NotifyTemporaryFailure, "2.25.2", "the IKE_SA is being deleted")
-		} else if err == nil {
-			err = e.succeed(sa, next, c, x.shared, ni, nr)
-		}
-		if err != nil {
-			e.forget(next, err)
-			e.answerError(sa, in, err)
-		} else {
+		f := &followUp{left: c.suite.AddKE.Steps(), secrets: secrets{first: x.shared}}
+		f.complete = func(shared secrets, err error) error {
+			rk.theirs.pending = false
+			if err == nil && sa.closing {
+				err = refuse(wire.NotifyTemporaryFailure, "2.25.2", "the IKE_SA is being deleted")
+			} else if err == nil {
+				err = e.succeed(sa, next, c, shared, ni, nr)
+			}
+			if err != nil {
+				e.forget(next, err)
+				return err
+			}
 			rk.theirs = attempt[ikeSA]{made: next, nonce: lower(ni, nr)}
-			e.reply(sa, in, []wire.Payload{
-				acceptIKE(c, spiBytes(next.own)), &wire.Nonce{Data: nr}, &wire.KE{Group: uint16(c.suite.Group), Data: x.public},
-			})
+			return nil
 		}
-		if sa.gone == nil {
-			e.settleIKE(sa)
+		f.settle = func() {
+			if sa.gone == nil {
+				e.settleIKE(sa)
+			}
 		}
+		if err != nil || sa.closing {
+			e.finish(sa, in, f, nil, err)
+			return
+		}
+		e.answerCreate(sa, in, f, []wire.Payload{
+			acceptIKE(c, spiBytes(next.own)), &wire.Nonce{Data: nr}, &wire.KE{Group: uint16(c.suite.Group), Data: x.public},
+		})
 	})
 }
 

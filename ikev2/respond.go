@@ -62,7 +62,11 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 		e.drop(d, fmt.Errorf("%d half-open IKE_SAs already, %d of them with %s", e.halfOpen.total, e.halfOpen.from[network], network))
 		return
 	}
-	c, ok := chooseIKE(e.cfg.IKE, offered, suite.Group(ke.Group))
+	ours := e.cfg.IKE
+	if !knowsIntermediate(m.Payloads) {
+		ours = withoutAddKE(ours)
+	}
+	c, ok := chooseIKE(ours, offered, suite.Group(ke.Group))
 	if !ok {
 		e.refuseUnprotected(d, h, &wire.Notify{Kind: wire.NotifyNoProposalChosen})
 		return
@@ -122,17 +126,16 @@ type exchanged struct {
 }
 
 func exchange(g suite.Group, rnd io.Reader, theirs []byte) (x exchanged, err error) {
-	key, err := suite.GenerateKE(g, rnd)
-	if err != nil {
-		return x, err
-	}
-	x.shared, err = key.Shared(theirs)
-	x.public = key.Public()
+	x.public, x.shared, err = suite.AnswerKE(g, rnd, theirs)
 	return x, err
 }
 
 // authRequest finds out who the initiator is, proves who this side is, and then looks at what the initiator may have.
 func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
+	if len(sa.hs.addKE) > 0 {
+		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "2.21.3", "IKE_AUTH while %s are to come", sa.hs.addKE))
+		return
+	}
 	e.checkInitiator(sa, ps, func(peer *Peer, err error) {
 		if err != nil {
 			e.answerError(sa, in, err)
@@ -170,7 +173,11 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 			e.emit(Dropped{Remote: in.at.Remote, Err: err})
 			e.reply(sa, in, append(answer, errorNotify(err)))
 		} else {
-			e.reply(sa, in, append(answer, ch.complete(e, sa, nil, ni, nr)...))
+			if ch != nil {
+				ch.complete(e, sa, secrets{}, ni, nr)
+				answer = append(answer, ch.payloads()...)
+			}
+			e.reply(sa, in, answer)
 		}
 		if first {
 			e.supersede(sa.peer.Name, sa, began)

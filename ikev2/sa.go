@@ -36,6 +36,7 @@ type ikeSA struct {
 	rekeying *ikeRekey // while this side, the peer or both rekey it
 	replaces *ikeSA    // while it is not decided whether this one takes over from that
 	next     *ikeSA    // has taken over from this one
+	followUp *followUp // key exchanges that the peer is yet to make
 
 	heardAt   time.Time
 	probed    bool   // the peer's next answer is a sign of life that is waited for
@@ -68,6 +69,7 @@ type handshake struct {
 	// hashes are those that the peer takes for signatures; nil unless SIGNATURE_HASH_ALGORITHMS goes both ways. Who has a
 	// pre-shared key does not look at them.
 	hashes []auth.Hash
+	intermediate
 
 	alone     bool   // the IKE_SA is wanted even if no Child SA is
 	childless bool   // the responder takes that
@@ -209,6 +211,7 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 		e.stop(t)
 	}
 	sa.keys.d.Wipe()
+	e.abandonFollowUps(sa, why)
 	e.abandonRequests(sa, why)
 	if sa.peer == nil {
 		return

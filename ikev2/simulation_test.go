@@ -38,8 +38,9 @@ func simulate(t *testing.T, seed uint64, fragmentSize int, change ...func(mn, ha
 	t.Helper()
 	s := &simulation{dice: rand.New(rand.NewPCG(seed, 1)), at: coa1}
 	s.keep = s.dice.IntN(2) == 0
-	esp := []string{"aes128gcm16", "aes128gcm16-x25519", "aes128gcm16-x25519-modpnone"}[s.dice.IntN(3)]
-	s.world, s.mn, s.ha = newWorld(t, options{seed: seed, esp: esp, change: func(mn, ha *host, mnCfg, haCfg *Config) {
+	esp := []string{"aes128gcm16", "aes128gcm16-x25519", "aes128gcm16-x25519-modpnone", hybridESP}[s.dice.IntN(4)]
+	ike := []string{"", hybridIKE}[s.dice.IntN(2)]
+	s.world, s.mn, s.ha = newWorld(t, options{seed: seed, ike: ike, esp: esp, change: func(mn, ha *host, mnCfg, haCfg *Config) {
 		mnCfg.FragmentSize, haCfg.FragmentSize = fragmentSize, fragmentSize
 		mn.peer.Liveness, ha.peer.Liveness = 10*time.Second, 15*time.Second
 		mn.peer.IKELifetime, ha.peer.IKELifetime = 3*time.Minute, 4*time.Minute

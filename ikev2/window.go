@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/spd"
 )
@@ -18,8 +19,9 @@ type window struct {
 	retransmit  *timer
 
 	nextReceive uint32
-	answering   bool     // the request nextReceive is being worked on
-	lastReply   [][]byte // the answer to nextReceive-1, for its retransmissions: the datagrams
+	answering   bool          // the request nextReceive is being worked on
+	lastReply   [][]byte      // the answer to nextReceive-1, for its retransmissions: the datagrams
+	lastKey     *suite.Cipher // what that request came under
 
 	// Fragments of the request nextReceive, and of the response to the outstanding one.
 	requestParts, responseParts assembly
@@ -50,8 +52,10 @@ func (e *Engine) ask(sa *ikeSA, r *request) {
 
 func (e *Engine) askNext(sa *ikeSA) {
 	for sa.outstanding == nil && sa.gone == nil {
-		// While an IKE_SA is being rekeyed its Child SAs are left alone (RFC 7296 section 1.3.2).
-		i := slices.IndexFunc(sa.queue, func(r *request) bool { return !r.children || sa.rekeying == nil })
+		// While an IKE_SA is being rekeyed its Child SAs are left alone (RFC 7296 section 1.3.2), but what has begun goes on.
+		i := slices.IndexFunc(sa.queue, func(r *request) bool {
+			return !r.children || sa.rekeying == nil || r.exchange == wire.ExchangeFollowupKE
+		})
 		if i < 0 {
 			return
 		}
@@ -192,16 +196,16 @@ func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
 	if sa.answering {
 		return // a retransmission of what is being worked on
 	}
+	if !sa.expects(m.Exchange) {
+		// A responder may be ahead of us: its answer to IKE_AUTH is not here yet, and it will repeat its request.
+		e.drop(d, fmt.Errorf("%s request %d before the IKE_SA is established", m.Exchange, m.MessageID))
+		return
+	}
 	ps, malformed, ok := e.opened(sa, d, m, &sa.requestParts)
 	if !ok {
 		return
 	}
 	sa.heardAt = e.now
-	if !sa.established && (sa.initiator || sa.closing || m.Exchange != wire.ExchangeIKEAuth) {
-		// A responder may be ahead of us: its answer to IKE_AUTH is not here yet, and it will repeat its request.
-		e.drop(d, fmt.Errorf("%s request %d before the IKE_SA is established", m.Exchange, m.MessageID))
-		return
-	}
 	sa.answering = true
 	in := inbound{at: Datagram{Local: d.Local, Remote: d.Remote}, exchange: m.Exchange, id: m.MessageID}
 	if malformed != nil {
@@ -209,15 +213,32 @@ func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
 		return
 	}
 	switch {
+	case !sa.established && m.Exchange == wire.ExchangeIKEIntermediate:
+		e.intermediateRequest(sa, in, ps)
 	case !sa.established:
 		e.authRequest(sa, in, ps)
 	case m.Exchange == wire.ExchangeCreateChildSA:
 		e.createRequest(sa, in, ps)
+	case m.Exchange == wire.ExchangeFollowupKE:
+		e.followUpRequest(sa, in, ps)
 	case m.Exchange == wire.ExchangeInformational:
 		e.informRequest(sa, in, ps)
 	default:
 		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "2.21.3", "%s does not fit the state of the IKE_SA", m.Exchange))
 	}
+}
+
+// expects reports whether it is time for a request of this exchange.
+func (sa *ikeSA) expects(exchange wire.ExchangeType) bool {
+	switch {
+	case sa.established:
+		return true
+	case sa.hs == nil || sa.initiator || sa.closing:
+		return false
+	case exchange == wire.ExchangeIKEIntermediate:
+		return sa.hs.takesIntermediate()
+	}
+	return exchange == wire.ExchangeIKEAuth
 }
 
 // askedAgain answers a retransmission with the very same octets (RFC 7296 section 2.1); of one in fragments, the first
@@ -228,7 +249,7 @@ func (e *Engine) askedAgain(sa *ikeSA, d Datagram, m *wire.Message) {
 		return
 	}
 	if err == nil {
-		_, err = sa.unseal(d, f.Body)
+		_, err = unseal(sa.lastKey, d, f.Body)
 	}
 	if err != nil {
 		e.drop(d, err)
@@ -242,7 +263,7 @@ func (e *Engine) askedAgain(sa *ikeSA, d Datagram, m *wire.Message) {
 func (e *Engine) reply(sa *ikeSA, in inbound, ps []wire.Payload) {
 	sa.answering = false
 	sa.nextReceive++
-	sa.lastReply = e.sealed(sa, in.at, in.exchange, in.id, true, ps)
+	sa.lastReply, sa.lastKey = e.sealed(sa, in.at, in.exchange, in.id, true, ps), sa.keys.in
 	e.send(in.at, sa.lastReply)
 }
 
