@@ -3,6 +3,7 @@ package configs
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -15,26 +16,30 @@ import (
 func Describe(c *Config) string {
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s %s, kernel interface %s\n", c.Role, c.Identity, c.Kernel)
-	if c.OwnPolicies {
+	switch {
+	case !slices.ContainsFunc(c.Homes, func(h migrate.Home) bool { return h.Mobility == migrate.MobileIPv6 }):
+		fmt.Fprint(&out, "The policies are mipsecd's.\n")
+	case c.OwnPolicies:
 		fmt.Fprint(&out, "The policies are mipsecd's. Away from home, tunnels end at the care-of address\n"+
 			"in place of the home address; at home, mipsecd bypasses them.\n")
-	} else {
+	default:
 		fmt.Fprint(&out, "The policies are the mobility daemon's, with its own reqids. Expected are:\n")
 	}
 	for _, home := range c.Homes {
-		kBit := "K bit"
-		if !home.KeyMobility {
-			kBit = "no K bit"
-		}
-		address := home.HomeAddress.String()
+		address, peer, mobility := home.HomeAddress.String(), "mobile node", "K bit"
 		if !home.HomeAddress.IsValid() {
 			address = assignedWord
 		}
 		if c.Role == MobileNode {
-			fmt.Fprintf(&out, "\n%s, home agent %s, %s\n", address, home.Peer, kBit)
-		} else {
-			fmt.Fprintf(&out, "\n%s, mobile node %s, %s\n", address, home.Peer, kBit)
+			peer = "home agent"
 		}
+		switch {
+		case home.Mobility == migrate.NewIKE:
+			mobility = "a road warrior"
+		case !home.KeyMobility:
+			mobility = "no K bit"
+		}
+		fmt.Fprintf(&out, "\n%s, %s %s, %s\n", address, peer, home.Peer, mobility)
 		if !home.HomeAddress.IsValid() {
 			continue // there are policies once it is
 		}
@@ -66,11 +71,16 @@ func pairOf(policies []spd.Policy, base uint32) int {
 // describe writes what is about one pair of SAs.
 func describe(w io.Writer, c *Config, home migrate.Home, policies []spd.Policy) {
 	t := policies[0].Templates[0]
+	owned := c.OwnPolicies || home.Mobility != migrate.MobileIPv6
 	fmt.Fprintf(w, "  %s: %s %s", purpose(policies[0], home.Reqid), spd.IPsecName(t.Proto), t.Mode)
 	if t.Mode == spd.Tunnel {
-		fmt.Fprintf(w, " %s - %s", home.HomeAddress, home.HomeAgent)
+		mobile := home.HomeAddress.String()
+		if home.Mobility != migrate.MobileIPv6 {
+			mobile = "care-of address"
+		}
+		fmt.Fprintf(w, " %s - %s", mobile, home.HomeAgent)
 	}
-	if c.OwnPolicies {
+	if owned {
 		fmt.Fprintf(w, ", level %s", t.Level)
 	}
 	fmt.Fprintln(w)
@@ -84,7 +94,7 @@ func describe(w io.Writer, c *Config, home migrate.Home, policies []spd.Policy) 
 			in = p.Selector
 		}
 		fmt.Fprintf(columns, "    %s\t%s", p.Dir, p.Selector)
-		if c.OwnPolicies {
+		if owned {
 			fmt.Fprintf(columns, "\treqid %d", p.Templates[0].Reqid)
 		}
 		fmt.Fprintln(columns)

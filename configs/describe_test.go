@@ -46,9 +46,22 @@ The policies are the mobility daemon's, with its own reqids. Expected are:
     TSr  ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff mh 0x0300
 `
 
+const gatewayTable = `home agent ha.example.org, kernel interface auto
+The policies are mipsecd's.
+
+2001:db8:1::100, mobile node mn1@example.org, a road warrior
+  payload: esp tunnel care-of address - 2001:db8:1::1, level unique
+    in   2001:db8:1::100/128 -> 2001:db8:c::/64 any  reqid 1006
+    out  2001:db8:c::/64 -> 2001:db8:1::100/128 any  reqid 1007
+    fwd  2001:db8:1::100/128 -> 2001:db8:c::/64 any  reqid 1006
+    TSi  2001:db8:1::100 any
+    TSr  2001:db8:c::-2001:db8:c:0:ffff:ffff:ffff:ffff any
+`
+
 func TestDescribe(t *testing.T) {
 	for text, want := range map[string]string{
 		mobileNode("policies = \"mipsecd\"\nk-bit = false", `protect = ["payload", "binding", "prefix"]`): mobileNodeTable,
+		homeAgent("", "mobility = \"none\"\nnetwork = \"2001:db8:c::/64\""):                               gatewayTable,
 		homeAgent(`kernel = "pfkey"`, "name = \"mn1\"\nprotect = [\"binding\", \"home-test\"]"):           homeAgentTable,
 	} {
 		got := Describe(parse(t, text))

@@ -44,7 +44,7 @@ func TestErrors(t *testing.T) {
 		{"no identity", "role = \"home-agent\"\naddress = \"2001:db8::1\"",
 			"x.toml:1: identity: is missing; want " + ikev2.IdentityForms},
 		{"no address", "role = \"home-agent\"\nidentity = \"a\"",
-			`x.toml:1: address: is missing; want a global unicast IPv6 address such as "2001:db8::1"`},
+			`x.toml:1: address: is missing; want a global unicast address such as "2001:db8::1"`},
 		{"no home agent", "role = \"mobile-node\"\nidentity = \"a\"",
 			"x.toml:1: home-agent: is missing; want a table in [ ], or several in [[ ]]"},
 		{"no identity of a peer", second(`home-address = "2001:db8:1::101"`, `secret-file = "a"`),
@@ -61,6 +61,22 @@ func TestErrors(t *testing.T) {
 		{"bad address in a list",
 			second(`identity = "a"`, `secret-file = "a"`, `home-address = [`, ` "2001:db8::1",`, ` "fe80::1" ]`),
 			`x.toml:12: mobile-node.home-address: got "fe80::1"; want a global unicast IPv6 address such as "2001:db8::1"`},
+		{"IPv4 for Mobile IPv6", strings.Replace(mobileNode("", ""), "2001:db8:1::1\"", "192.0.2.1\"", 1),
+			`x.toml:6: home-agent.address: got 192.0.2.1; want an IPv6 address for Mobile IPv6, or mobility = "none"`},
+		{"IPv4 for Mobile IPv6 on a home agent", strings.Replace(homeAgent("", ""), "2001:db8:1::1\"", "192.0.2.1\"", 1),
+			`x.toml:3: address: got 192.0.2.1; want an IPv6 address for Mobile IPv6, or mobility = "none"`},
+		{"IPv4 for PF_KEY",
+			strings.Replace(mobileNode("kernel = \"pfkey\"", `mobility = "none"`), "2001:db8:1::1\"", "192.0.2.1\"", 1),
+			`x.toml:3: kernel: PF_KEY has no tunnel for IPv6 in IPv4; want "xfrm" with the address 192.0.2.1`},
+		{"unknown mobility", mobileNode("", `mobility = "mip"`), `x.toml:9: home-agent.mobility: got "mip"; want "mobile-ipv6" or "none"`},
+		{"protection of a road warrior", mobileNode("", "mobility = \"none\"\nprotect = [\"binding\"]"),
+			"x.toml:10: home-agent.protect: this is for Mobile IPv6; leave it out for a road warrior"},
+		{"K bit of a road warrior", mobileNode("", "mobility = \"none\"\nk-bit = true"),
+			"x.toml:10: home-agent.k-bit: this is for Mobile IPv6; leave it out for a road warrior"},
+		{"network of Mobile IPv6", mobileNode("", `network = "2001:db8::/32"`),
+			"x.toml:9: home-agent.network: this is for a road warrior; leave it out for Mobile IPv6"},
+		{"network that is none", mobileNode("", "mobility = \"none\"\nnetwork = \"2001:db8::1/32\""),
+			`x.toml:10: home-agent.network: got "2001:db8::1/32"; want an IPv6 prefix such as "2001:db8::/32"`},
 		{"unknown protection", mobileNode(`protect = ["binding", "hometest"]`, ""),
 			`x.toml:3: protect: "hometest" is no kind of traffic; want one of binding, prefix, home-test, payload`},
 		{"protection without the binding", mobileNode(`protect = ["payload"]`, ""),
@@ -202,7 +218,7 @@ home-adress = "2001:db8::2"
 tries = 0
 `), func(path string, _ Content) ([]byte, error) { return nil, fmt.Errorf("%s is locked away", path) })
 	want := `dir/x.toml:1: identity: is missing; want ` + ikev2.IdentityForms + `
-dir/x.toml:3: address: got "::1"; want a global unicast IPv6 address such as "2001:db8::1"
+dir/x.toml:3: address: got "::1"; want a global unicast address such as "2001:db8::1"
 dir/x.toml:4: k-bit: got 1; want true or false
 dir/x.toml:5: colour: there is no such key; the nearest is role
 dir/x.toml:10: mobile-node.secret-file: dir/a is locked away

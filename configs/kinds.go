@@ -42,6 +42,10 @@ var (
 	protection = parsed(`a kind of traffic such as "binding"`, migrate.ParseProtection)
 	protect    = withBinding(listOf(`a list such as ["binding", "home-test"]`, protection))
 
+	mobilities = oneOf([]word[migrate.Mobility]{{"mobile-ipv6", migrate.MobileIPv6}, {"none", migrate.NewIKE}})
+	anyAddress = judged(`a global unicast address such as "2001:db8::1"`, parseAnyAddress)
+	network    = judged(`an IPv6 prefix such as "2001:db8::/32"`, parseNetwork)
+
 	subtable = judged("a table", func(v map[string]any) (map[string]any, bool) { return v, true })
 	tables   = kind[[]map[string]any]{someTables, parseTables}
 )
@@ -67,6 +71,20 @@ func printable(s string) (string, bool) {
 func parseAddress(s string) (netip.Addr, bool) {
 	a, err := netip.ParseAddr(s)
 	return a, err == nil && a.Is6() && !a.Is4In6() && a.Zone() == "" && a.IsGlobalUnicast()
+}
+
+// parseAnyAddress takes an address of the network outside, which may be IPv4.
+func parseAnyAddress(s string) (netip.Addr, bool) {
+	a, err := netip.ParseAddr(s)
+	if err == nil && a.Is4() {
+		return a, a.IsGlobalUnicast()
+	}
+	return parseAddress(s)
+}
+
+func parseNetwork(s string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(s)
+	return p, err == nil && p.Addr().Is6() && !p.Addr().Is4In6() && p == p.Masked()
 }
 
 // withBinding holds that the binding is protected whatever else is (RFC 4877 section 4.1).

@@ -85,6 +85,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		if role == HomeAgent {
 			p.address = d.Address
 		}
+		r.mobility(t, &p)
 		name := r.name(d, u, t, &p)
 		r.homes(d, u, t, &p, name)
 		peer := &ikev2.Peer{
@@ -96,6 +97,31 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		r.assigned(peer, d, t, &p)
 		d.Peers = append(d.Peers, peer)
 	}
+}
+
+// mobility holds that a peer has what goes with its kind of mobility.
+func (r *reader) mobility(t table, p *peer) {
+	if p.mobility != migrate.MobileIPv6 {
+		for _, key := range []string{"protect", "k-bit"} {
+			if t.has(key) {
+				r.report(t.at.key(key), t.key(key), "this is for Mobile IPv6; leave it out for a road warrior")
+			}
+		}
+		p.protect, p.keyMobility = []migrate.Protection{migrate.ProtectPayload}, false
+		return
+	}
+	if p.address.Is4() {
+		where := t
+		if r.role == HomeAgent {
+			where = r.top
+		}
+		r.report(where.at.key("address"), where.key("address"),
+			`got %s; want an IPv6 address for Mobile IPv6, or mobility = "none"`, p.address)
+	}
+	if t.has("network") {
+		r.report(t.at.key("network"), t.key("network"), "this is for a road warrior; leave it out for Mobile IPv6")
+	}
+	p.network = netip.Prefix{}
 }
 
 // name checks who a peer is, and returns what it is called.
@@ -129,10 +155,10 @@ func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
 		}
 		d.Homes = append(d.Homes, migrate.Home{
 			Protected: migrate.Protected{
-				HomeAddress: a, HomeAgent: p.address, What: p.protect, Level: d.level,
+				HomeAddress: a, HomeAgent: p.address, What: p.protect, Network: p.network, Level: d.level,
 				Reqid: d.reqidBase + uint32(len(d.Homes))*migrate.ReqidsPerHome,
 			},
-			Peer: name, KeyMobility: p.keyMobility,
+			Peer: name, Mobility: p.mobility, KeyMobility: p.keyMobility,
 		})
 	}
 }
@@ -154,7 +180,14 @@ const maxReqidPFKey = 0x3fff
 // checkKernel holds that the kernel can be given mipsecd's own policies.
 func (r *reader) checkKernel(d *document, t table) {
 	most := int64(math.MaxUint32)
-	if d.OwnPolicies && d.Kernel == PFKey {
+	own := d.OwnPolicies
+	for _, home := range d.Homes {
+		own = own || home.Mobility != migrate.MobileIPv6
+		if d.Kernel == PFKey && home.HomeAgent.Is4() {
+			r.report(t.at.key("kernel"), "kernel", `PF_KEY has no tunnel for IPv6 in IPv4; want "xfrm" with the address %s`, home.HomeAgent)
+		}
+	}
+	if own && d.Kernel == PFKey {
 		most = maxReqidPFKey
 		if d.level != spd.Unique {
 			r.report(t.at.key("level"), "level", `got %q; want "unique", as PF_KEY ties no other policy to its SAs`, d.level)

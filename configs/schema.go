@@ -45,11 +45,13 @@ func (d *document) fields() []field {
 	return slices.Concat([]field{
 		bind(&d.Role, roles, Key{Name: "role", Required: true, Meaning: "the part that this host plays"}),
 		bind(&d.Identity, identity, Key{Name: "identity", Required: true, Meaning: "who this host proves to be"}),
-		bind(&d.Address, address, Key{Name: "address", Role: HomeAgent, Required: true, Meaning: "its own address"}),
+		bind(&d.Address, anyAddress, Key{Name: "address", Role: HomeAgent, Required: true,
+			Meaning: "its own address; IPv4 for road warriors only"}),
 		bind(&d.Interfaces, interfaces, Key{Name: "interfaces", Role: MobileNode,
 			Meaning: "the interfaces whose addresses may be care-of addresses; without it all"}),
 		bind(&d.OwnPolicies, policies, Key{Name: "policies", Default: `"external"`,
-			Meaning: `who installs and moves the security policies: the mobility daemon ("external") or mipsecd`}),
+			Meaning: `who installs and moves the security policies: the mobility daemon ("external") or mipsecd; ` +
+				"those of road warriors are always mipsecd's"}),
 		bind(&d.level, levels, Key{Name: "level", Default: `"unique"`,
 			Meaning: "how strongly mipsecd's policies want SAs: each its own, any, or none if there is none"}),
 		bind(&d.reqidBase, reqid, Key{Name: "reqid-base", Default: "1000",
@@ -78,8 +80,10 @@ func (d *document) fields() []field {
 
 // settings are what a peer may have for itself, and otherwise has from the top of the file.
 type settings struct {
+	mobility                             migrate.Mobility
 	keyMobility                          bool
 	protect                              []migrate.Protection
+	network                              netip.Prefix
 	ike, esp                             []suite.Proposal
 	ikeLifetime, childLifetime, liveness time.Duration
 	authLifetime                         time.Duration
@@ -88,11 +92,16 @@ type settings struct {
 
 func (s *settings) fields() []field {
 	return append([]field{
+		bind(&s.mobility, mobilities, Key{Name: "mobility", Default: `"mobile-ipv6"`,
+			Meaning: "how the home agent gets to know where the mobile node is: by Mobile IPv6, or not before it sets up an IKE_SA " +
+				"from there (a road warrior and its gateway)"}),
+		bind(&s.network, network, Key{Name: "network", Default: `"::/0"`,
+			Meaning: "what the tunnel of a road warrior leads to"}),
 		bind(&s.keyMobility, boolean, Key{Name: "k-bit", Default: "true",
 			Meaning: "the IKE_SA survives movements (K bit of RFC 6275); the same on both ends and for the mobility daemon"}),
 		bind(&s.protect, protect, Key{Name: "protect", Default: `["binding", "prefix", "home-test"]`,
 			Meaning: "what mipsecd's policies protect, the same on both ends; " +
-				"the default is what RFC 4877 section 4.1 wants protected in any case"}),
+				"the default is what RFC 4877 section 4.1 wants protected in any case; for a road warrior it is its payload alone"}),
 		bind(&s.ike, ike, Key{Name: "ike", Default: proposals(suite.DefaultIKE()),
 			Meaning: "the proposals for an IKE_SA, the preferred ones first; ke1_mlkem768 in one adds a key exchange that " +
 				"withstands quantum computers, up to ke7_, and ke1_none beside it makes that optional (RFC 9370)"}),
@@ -163,8 +172,8 @@ func (p *peer) fields(role Role) []field {
 		bind(&p.name, label, Key{Name: "name", Meaning: "what it is called in logs and commands; without it, its identity"}),
 	}
 	if role == MobileNode {
-		list = append(list, bind(&p.address, address, Key{Name: "address", Required: true,
-			Meaning: "the home agent's address"}),
+		list = append(list, bind(&p.address, anyAddress, Key{Name: "address", Required: true,
+			Meaning: "the home agent's address; IPv4 for a road warrior's gateway only"}),
 			bind(&p.wished, address, Key{Name: "wished-address",
 				Meaning: "the home address that is asked for, where it is assigned"}))
 	}

@@ -24,7 +24,7 @@ type Agent struct {
 // New makes a home agent for these home addresses. Together they are the peer authorization database (RFC 4301 section
 // 4.4.3, RFC 4877 section 7.1): the peer of each, once authenticated, speaks for it, and nobody else does. A home without
 // an address has one assigned out of the pool. With own, mipsecd installs and moves the policies; otherwise the mobility
-// daemon does, and none is touched.
+// daemon does, and none is touched but those of road warriors.
 func New(homes []migrate.Home, own bool, pool Pool) *Agent {
 	return &Agent{image: image.New(), homes: migrate.NewHomes(homes, true, own), guests: newGuests(pool, homes)}
 }
@@ -44,7 +44,7 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		// A home agent stays where it is: its address is in the configuration.
 	case migrate.Connect:
 		if p := a.homes.With(in.Peer); p != nil {
-			a.tell(spd.Connect{Peer: p.Peer, Path: a.homes.Path(p)})
+			a.tell(spd.Connect{Peer: p.Peer, Path: a.homes.KeyPath(p)})
 		}
 	}
 	a.tick()
@@ -92,7 +92,7 @@ func (a *Agent) acquire(e spd.Acquire) {
 		return
 	}
 	d.Peer = p.Peer
-	a.tell(spd.Key{Demand: d, Path: a.homes.Path(p)})
+	a.tell(spd.Key{Demand: d, Path: a.homes.KeyPath(p)})
 }
 
 // migrated follows a MIGRATE: the kernel has moved a policy and its SAs; the key exchange follows them.
@@ -106,6 +106,7 @@ func (a *Agent) migrated(m spd.Migrate) {
 // keying follows what the key exchange says, and decides what a mobile node may have.
 func (a *Agent) keying(notice spd.Notice) {
 	a.image.Notice(notice)
+	a.emit(a.homes.Keyed(a.now, notice)...)
 	switch x := notice.(type) {
 	case spd.Request:
 		a.tell(a.authorize(x))

@@ -24,18 +24,7 @@ func (a *Agent) authorize(r spd.Request) spd.Grant {
 			return refuse(r, "%s may not speak for %s, which is %s's", r.Peer, ts.Start, p.Peer)
 		}
 	}
-	own := r
-	own.Traffic.Remote = spd.Narrow(r.Traffic.Remote, a.homes.TrafficWith(r.Peer))
-	offers, err := a.image.Offers(own)
-	for _, d := range offers {
-		if p := a.homes.For(d); p != nil {
-			return spd.Grant{Request: r.Request, Demand: a.homes.AtPlace(p, d)}
-		}
-	}
-	if err != nil {
-		return refuse(r, "%v - %v with %s: %w", r.Traffic.Local, r.Traffic.Remote, r.Peer, err)
-	}
-	return refuse(r, "no %s policy for %v - %v with %s", r.Mode, r.Traffic.Local, r.Traffic.Remote, r.Peer)
+	return a.homes.Grant(r, a.image)
 }
 
 func refuse(r spd.Request, why string, args ...any) spd.Grant {

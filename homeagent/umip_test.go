@@ -73,7 +73,7 @@ func TestUMIPWithKMAddress(t *testing.T) {
 // tunnels tell where the mobile node is.
 func TestMovementsWithoutKMAddress(t *testing.T) {
 	home := Home("mn", false)
-	home.What = []migrate.Protection{migrate.ProtectPayload}
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectPayload}
 	d := Daemon{Protected: home.Protected, OnHA: true}
 	s := newScript(t, false, home)
 	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(CoA1)...)})
@@ -94,7 +94,7 @@ func TestMovementsWithoutKMAddress(t *testing.T) {
 // After reports were lost the kernel is read anew: what has moved unseen is followed.
 func TestEventsLost(t *testing.T) {
 	home := Home("mn", true)
-	home.What = []migrate.Protection{migrate.ProtectPayload}
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectPayload}
 	d := Daemon{Protected: home.Protected, OnHA: true, KMAddress: true}
 	at := func(careOf []spd.Policy, states ...spd.CareOfState) migrate.Snapshot {
 		return migrate.Snapshot{Policies: append(d.Static(), careOf...), CareOf: states}

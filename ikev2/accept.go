@@ -62,8 +62,7 @@ func (e *Engine) offeredChild(
 		mode = spd.Transport
 	}
 	e.consent(sa, spd.Request{
-		Peer: sa.peer.Name, Mode: mode, Traffic: traffic,
-		Path: spd.Path{Local: in.at.Local.Addr(), Remote: in.at.Remote.Addr()},
+		Peer: sa.peer.Name, Mode: mode, Traffic: traffic, Path: sa.path(),
 	}, func(d spd.Demand, err error) {
 		if err == nil && d.Mode != mode {
 			err = refuse(wire.NotifyNoProposalChosen, "1.3.1", "the policy wants %s mode, not %s", d.Mode, mode)

@@ -30,11 +30,19 @@ func (e *Engine) connect(c spd.Connect) {
 		return
 	}
 	if a := e.association(c.Peer); a.current() == nil && a.starting() == nil {
+		if !c.Path.Remote.IsValid() {
+			e.tidy(c.Peer)
+			e.notify(spd.ConnectFailed{Peer: c.Peer, Err: errPeerBegins})
+			return
+		}
 		e.initiate(peer, c.Path).hs.alone = true
 	}
 }
 
-var errNoPeer = errors.New("there is no such peer")
+var (
+	errNoPeer     = errors.New("there is no such peer")
+	errPeerBegins = errors.New("it is the peer that begins")
+)
 
 // firstChild is the Child SA to be asked for in IKE_AUTH, or nil for none.
 func (e *Engine) firstChild(sa *ikeSA) (*negotiation, error) {

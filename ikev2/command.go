@@ -64,8 +64,14 @@ func (e *Engine) key(c spd.Key) {
 		e.createChild(peer, d, nil)
 		return
 	}
+	begin := a.current() == nil && a.starting() == nil
+	if begin && !c.Path.Remote.IsValid() {
+		e.tidy(d.Peer)
+		e.failed(d, errPeerBegins)
+		return
+	}
 	a.wanted = append(a.wanted, d)
-	if a.current() == nil && a.starting() == nil {
+	if begin {
 		e.initiate(peer, c.Path)
 	}
 }

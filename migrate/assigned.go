@@ -30,10 +30,10 @@ func (h *Homes) Assign(now time.Time, open Home, address netip.Addr) []Effect {
 		h.found(now, p, s.CareOf)
 	}
 	out := []Effect{Report{What: "assigned", Peer: p.Peer, HomeAddress: address, Detail: address.String()}}
-	if h.own {
+	if h.owns(p) {
 		out = append(out, Carry{Set(h.policies(p, p.at()))})
 	}
-	return out
+	return append(out, h.attach(now, p)...)
 }
 
 // bindEarly notes a Mobile IPv6 state of an address that may be assigned yet.
@@ -56,7 +56,7 @@ func (h *Homes) Release(home netip.Addr) []Effect {
 	h.order = slices.DeleteFunc(h.order, same)
 	h.peers[p.Peer] = slices.DeleteFunc(h.peers[p.Peer], same)
 	out := []Effect{Report{What: "released", Peer: p.Peer, HomeAddress: home, Detail: home.String()}}
-	if h.own {
+	if h.owns(p) {
 		out = append(out, Carry{Unset(policies)})
 	}
 	return out
@@ -64,7 +64,7 @@ func (h *Homes) Release(home netip.Addr) []Effect {
 
 // Policies are those of mipsecd's for a home address, as they are to be now.
 func (h *Homes) Policies(home netip.Addr) []spd.Policy {
-	if p := h.places[home]; p != nil && h.own {
+	if p := h.places[home]; p != nil && h.owns(p) {
 		return h.policies(p, p.at())
 	}
 	return nil

@@ -29,11 +29,13 @@ func (h *Homes) Moved(now time.Time, p *Place, to netip.Addr) []Effect {
 // Follow takes a place to where a MIGRATE of one of its policies says that the key exchange runs now, and tells the key
 // exchange which tunnel SAs the kernel has moved. A policy with another node than the home agent is not ours.
 func (h *Homes) Follow(now time.Time, p *Place, path spd.Path, m spd.Migrate) (out []Effect) {
-	careOf, agent := h.ends(path.Local, path.Remote)
-	if agent != p.HomeAgent {
-		return nil
+	if !p.roadWarrior() {
+		careOf, agent := h.ends(path.Local, path.Remote)
+		if agent != p.HomeAgent {
+			return nil
+		}
+		out = h.Moved(now, p, careOf)
 	}
-	out = h.Moved(now, p, careOf)
 	for _, c := range m.Changes {
 		// What comes in by a tunnel and is forwarded has come by the SAs of the inbound policy.
 		if c.Mode == spd.Tunnel && c.Old != c.New && m.Dir != spd.Fwd {
@@ -61,7 +63,7 @@ func (h *Homes) Bind(now time.Time, s spd.CareOfState) []Effect {
 // bindingOf is the place that a Mobile IPv6 state binds, or nil.
 func (h *Homes) bindingOf(s spd.CareOfState) *Place {
 	p := h.places[s.Endpoints.Src]
-	if p == nil || s.Proto != spd.HomeOpt || s.Endpoints.Dst != p.HomeAgent {
+	if p == nil || p.roadWarrior() || s.Proto != spd.HomeOpt || s.Endpoints.Dst != p.HomeAgent {
 		return nil
 	}
 	return p
@@ -70,7 +72,7 @@ func (h *Homes) bindingOf(s spd.CareOfState) *Place {
 // take moves a place and the policies that are ours. Should these not move, they are set anew where the mobile node is:
 // no SA serves them there, and the kernel calls for new ones.
 func (h *Homes) take(now time.Time, p *Place, to netip.Addr) (out []Effect) {
-	if from := p.at(); h.own && from != to {
+	if from := p.at(); h.owns(p) && from != to {
 		path := h.path(p, to)
 		km := spd.Endpoints{Src: path.Local, Dst: path.Remote}
 		plan := Between(h.tunnels(p, from), p.HomeAddress, from, to, km)
@@ -81,7 +83,9 @@ func (h *Homes) take(now time.Time, p *Place, to netip.Addr) (out []Effect) {
 
 // protecting are the policies of a place that protect its traffic while its mobile node is at careOf.
 func (h *Homes) protecting(p *Place, careOf netip.Addr) []spd.Policy {
-	return guarded(p.Policies(h.onHA, careOf))
+	ours := p.Protected
+	ours.HomeAgent = p.agent()
+	return guarded(ours.Policies(h.onHA, careOf))
 }
 
 func (h *Homes) tunnels(p *Place, careOf netip.Addr) []spd.Policy {
@@ -93,10 +97,18 @@ func (h *Homes) policies(p *Place, careOf netip.Addr) []spd.Policy {
 	out := h.protecting(p, careOf)
 	for i, policy := range out {
 		if careOf == p.HomeAddress && isTunnel(policy) {
-			out[i] = bypassed(policy)
+			out[i] = p.untunnelled(policy)
 		}
 	}
 	return out
+}
+
+// untunnelled is what becomes of a tunnel where the mobile node has no care-of address.
+func (p *Place) untunnelled(policy spd.Policy) spd.Policy {
+	if p.roadWarrior() {
+		return discarded(policy)
+	}
+	return bypassed(policy)
 }
 
 // Begin takes up what a kernel has, at the start and after its reports were lost: where the places are, and whether
@@ -110,9 +122,7 @@ func (h *Homes) Begin(now time.Time, s Snapshot) (out []Effect) {
 			h.found(now, p, state.CareOf)
 		}
 	}
-	if !h.own { // else tunnels are where we have set them
-		h.findByTunnels(now, s.Policies)
-	}
+	h.findByTunnels(now, s.Policies)
 	out = h.restore()
 	for _, state := range s.CareOf {
 		out = append(out, h.Bind(now, state)...)
@@ -134,7 +144,7 @@ func (h *Homes) found(now time.Time, p *Place, at netip.Addr) {
 }
 
 // findByTunnels finds places by the ends of the tunnels that a mobility daemon has set up for them, where the kernel
-// shows no state of Mobile IPv6.
+// shows no state of Mobile IPv6. Our own are where we have set them.
 func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
 	for _, policy := range policies {
 		if policy.Dir != spd.Out || !isTunnel(policy) {
@@ -143,7 +153,7 @@ func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
 		home, _ := h.ends(policy.Selector.Src.Addr(), policy.Selector.Dst.Addr())
 		outer := policy.Templates[0].Endpoints
 		careOf, agent := h.ends(outer.Src, outer.Dst)
-		if p := h.places[home]; p != nil && agent == p.HomeAgent {
+		if p := h.places[home]; p != nil && !h.owns(p) && agent == p.HomeAgent {
 			h.found(now, p, careOf)
 		}
 	}
@@ -152,8 +162,8 @@ func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
 // restore sets the policies, where mipsecd owns them, as the places want them now: a plan for each place, so that one
 // which the kernel refuses does not hold up the others.
 func (h *Homes) restore() (out []Effect) {
-	if h.own {
-		for _, p := range h.order {
+	for _, p := range h.order {
+		if h.owns(p) {
 			out = append(out, Carry{Set(h.policies(p, p.at()))})
 		}
 	}

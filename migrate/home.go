@@ -1,18 +1,30 @@
 package migrate
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
 	"mipsecd/spd"
+	"mipsecd/spd/image"
+)
+
+// Mobility is how a peer gets to know where a home address is.
+type Mobility uint8
+
+// The ways. Without Mobile IPv6 the mobile node is a road warrior (roadwarrior.go).
+const (
+	MobileIPv6 Mobility = iota // by Binding Updates, which are a mobility daemon's
+	NewIKE                     // by a new IKE_SA from there
 )
 
 // Home is one home address, its policies and its peer, as configured. Its HomeAddress is the zero Addr if that is assigned
-// (assigned.go).
+// (assigned.go). Without Mobile IPv6 the HomeAgent is a gateway.
 type Home struct {
 	Protected
 	// Peer is the name in the configuration of the home agent on a mobile node, of the mobile node on a home agent.
-	Peer string
+	Peer     string
+	Mobility Mobility
 	// KeyMobility is the K bit (RFC 6275 sections 6.1.7 and 6.1.8): the IKE_SA survives movements.
 	KeyMobility bool
 }
@@ -24,6 +36,10 @@ type Place struct {
 	CareOf netip.Addr
 	Since  time.Time
 	bound  bool // the kernel has a Mobile IPv6 state for it
+
+	// Of a road warrior: the IKE_SA in use, and where that finds the gateway if not at HomeAgent.
+	ike     uint64
+	gateway netip.Addr
 }
 
 // at is where the mobile node is: as long as nothing is known, at home.
@@ -48,11 +64,12 @@ type Homes struct {
 	peers  map[string][]*Place
 	open   []Home                         // whose address is assigned
 	early  map[netip.Addr]spd.CareOfState // of addresses that are no home addresses, or not yet
+	here   Addresses                      // of this host, where it has road warriors
 }
 
 // NewHomes follows home addresses on a home agent (onHA) or a mobile node. A home without an address is open: it has one
-// when that is assigned. With own, mipsecd moves the policies itself;
-// otherwise the mobility daemon does, and none is touched.
+// when that is assigned. With own, mipsecd moves the policies itself; otherwise the mobility daemon does, and none is
+// touched but those of road warriors.
 func NewHomes(homes []Home, onHA, own bool) *Homes {
 	h := &Homes{
 		onHA: onHA, own: own, places: make(map[netip.Addr]*Place, len(homes)), peers: map[string][]*Place{},
@@ -105,7 +122,7 @@ func (h *Homes) For(d spd.Demand) *Place {
 		return nil
 	}
 	p := h.places[mobile[0].Start]
-	if p == nil || agent != p.HomeAgent || !spd.CoveredBy(mobile, []spd.TrafficSelector{p.traffic()}) {
+	if p == nil || agent != p.agent() && !p.roadWarrior() || !spd.CoveredBy(mobile, []spd.TrafficSelector{p.traffic()}) {
 		return nil
 	}
 	return p
@@ -126,16 +143,42 @@ func (h *Homes) Path(p *Place) spd.Path { return h.path(p, p.at()) }
 
 func (h *Homes) path(p *Place, careOf netip.Addr) spd.Path {
 	if h.onHA {
-		return spd.Path{Local: p.HomeAgent, Remote: careOf}
+		return spd.Path{Local: p.agent(), Remote: careOf}
 	}
-	return spd.Path{Local: careOf, Remote: p.HomeAgent}
+	return spd.Path{Local: careOf, Remote: p.agent()}
 }
 
-// AtPlace gives a peer's demand for a tunnel the end where the mobile node is by now: of its policies one is moved after the
+// Grant gives a peer what this host's policies allow of what it asks for, for the home addresses that concern it. Kernel has
+// the policies, but for those of road warriors.
+func (h *Homes) Grant(r spd.Request, kernel *image.Image) spd.Grant {
+	own := r
+	if mobile := h.TrafficWith(r.Peer); h.onHA {
+		own.Traffic.Remote = spd.Narrow(r.Traffic.Remote, mobile)
+	} else {
+		own.Traffic.Local = spd.Narrow(r.Traffic.Local, mobile)
+	}
+	if tunnels := h.tunnelsFor(r); tunnels != nil {
+		kernel = tunnels
+	}
+	offers, err := kernel.Offers(own)
+	for _, d := range offers {
+		if p := h.For(d); p != nil {
+			return spd.Grant{Request: r.Request, Demand: h.atPlace(p, d)}
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("%v - %v with %s: %w", r.Traffic.Local, r.Traffic.Remote, r.Peer, err)
+	} else {
+		err = fmt.Errorf("no %s policy for %v - %v with %s", r.Mode, r.Traffic.Local, r.Traffic.Remote, r.Peer)
+	}
+	return spd.Grant{Request: r.Request, Err: err}
+}
+
+// atPlace gives a peer's demand for a tunnel the end where the mobile node is by now: of its policies one is moved after the
 // other, and the report about this one may be still to come.
-func (h *Homes) AtPlace(p *Place, d spd.Demand) spd.Demand {
+func (h *Homes) atPlace(p *Place, d spd.Demand) spd.Demand {
 	switch {
-	case d.Mode != spd.Tunnel || !p.CareOf.IsValid():
+	case d.Mode != spd.Tunnel || !p.CareOf.IsValid() || p.roadWarrior():
 	case h.onHA:
 		d.Remote = p.CareOf
 	default:

@@ -15,7 +15,7 @@ type Protection string
 
 // The kinds of traffic that RFC 4877 section 4.2 names.
 const (
-	ProtectBinding  Protection = "binding"   // Binding Update and Acknowledgement; always protected
+	ProtectBinding  Protection = "binding"   // Binding Update and Acknowledgement
 	ProtectPrefix   Protection = "prefix"    // Mobile Prefix Solicitation and Advertisement
 	ProtectHomeTest Protection = "home-test" // return routability by way of the home agent, in a tunnel
 	ProtectPayload  Protection = "payload"   // all traffic of the home address, in a tunnel
@@ -63,6 +63,8 @@ var kinds = map[Protection]kind{
 type Protected struct {
 	HomeAddress, HomeAgent netip.Addr
 	What                   []Protection
+	// Network is what the tunnels lead to; the zero Prefix is everything (IPv6).
+	Network netip.Prefix
 	// Reqid is the first of the eight reqids that the policies use: for each of Protections one toward the home agent
 	// and one toward the mobile node.
 	Reqid uint32
@@ -76,13 +78,13 @@ const ReqidsPerHome = 8
 // careOf.
 func (p Protected) Policies(onHA bool, careOf netip.Addr) (out []spd.Policy) {
 	for i, name := range Protections {
-		if name != ProtectBinding && !slices.Contains(p.What, name) {
+		if !slices.Contains(p.What, name) {
 			continue
 		}
 		k := kinds[name]
 		home, peer := spd.Host(p.HomeAddress), spd.Host(p.HomeAgent)
 		if k.tunnel {
-			peer = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+			peer = p.network()
 		}
 		toHA := spd.Selector{Src: home, Dst: peer, Proto: k.proto, SrcPort: k.toHA}
 		toMN := spd.Selector{Src: peer, Dst: home, Proto: k.proto, SrcPort: k.toMN}
@@ -110,6 +112,13 @@ func (p Protected) Policies(onHA bool, careOf netip.Addr) (out []spd.Policy) {
 		}
 	}
 	return out
+}
+
+func (p Protected) network() netip.Prefix {
+	if p.Network.IsValid() {
+		return p.Network
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
 // guarded puts after each inbound policy for a type of Mobility Header one for all types with the same SAs: Linux (6.1)

@@ -61,7 +61,7 @@ func TestRFC4877Section7_2Policies(t *testing.T) {
 // Behind each inbound policy for a type of Mobility Header stands one for all types, with the same SAs.
 func TestPoliciesThatAreSetHaveGuards(t *testing.T) {
 	home := Home("peer", true)
-	home.What = []migrate.Protection{migrate.ProtectPrefix, migrate.ProtectHomeTest}
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectPrefix, migrate.ProtectHomeTest}
 	wantPolicies(t, newKernel(t, home, false, CoA1).state().policies, `
 		2 out HoA -> HA mh type 5 protect esp/transport/unique:1
 		2 in HA -> HoA mh type 6 protect esp/transport/unique:2
@@ -71,7 +71,7 @@ func TestPoliciesThatAreSetHaveGuards(t *testing.T) {
 		8 out HoA -> * mh type 1 protect esp/tunnel/CoA1 -> HA/unique:5
 		8 in * -> HoA mh type 3 protect esp/tunnel/HA -> CoA1/unique:6
 		9 in * -> HoA mh protect esp/tunnel/HA -> CoA1/unique:6`)
-	home.What = []migrate.Protection{migrate.ProtectHomeTest}
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectHomeTest}
 	wantPolicies(t, newKernel(t, home, true, HoA).state().policies, `
 		2 in HoA -> HA mh type 5 protect esp/transport/unique:1
 		3 in HoA -> HA mh protect esp/transport/unique:1

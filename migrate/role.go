@@ -32,8 +32,12 @@ type Snapshot struct {
 	CareOf   []spd.CareOfState
 }
 
-// Addresses brings the addresses of this host that packets can be sent from, home addresses included.
-type Addresses struct{ List []netip.Addr }
+// Addresses brings the addresses of this host that packets can be sent from, home addresses included. Sources are those
+// that packets to a peer's address would be sent from if nobody chose, by that address, where the system tells.
+type Addresses struct {
+	List    []netip.Addr
+	Sources map[netip.Addr]netip.Addr
+}
 
 // Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
 type Connect struct{ Peer string }

@@ -20,7 +20,7 @@ func Between(tunnels []spd.Policy, home, from, to netip.Addr, km spd.Endpoints) 
 		}
 	}
 	for _, t := range tunnels {
-		p.migrate(spd.Migrate{PolicyKey: t.PolicyKey, KMAddress: km, Changes: changes(t, from, to)})
+		p.follow(t, moved(t, from, to), km)
 	}
 	if to == home {
 		for _, t := range tunnels {
@@ -30,22 +30,30 @@ func Between(tunnels []spd.Policy, home, from, to netip.Addr, km spd.Endpoints) 
 	return p
 }
 
+// follow plans that a tunnel moves to where another policy with its key has it.
+func (p *Plan) follow(was, is spd.Policy, km spd.Endpoints) {
+	m := spd.Migrate{PolicyKey: was.PolicyKey, KMAddress: km}
+	for i, t := range is.Templates {
+		m.Changes = append(m.Changes, spd.EndpointChange{
+			Proto: t.Proto, Mode: t.Mode, Reqid: t.Reqid, Old: was.Templates[i].Endpoints, New: t.Endpoints,
+		})
+	}
+	p.migrate(m)
+}
+
 // bypassed is the policy that lets pass in clear what p protects.
 func bypassed(p spd.Policy) spd.Policy {
 	p.Action, p.Templates = spd.Bypass, nil
 	return p
 }
 
-func isTunnel(p spd.Policy) bool { return len(p.Templates) > 0 && p.Templates[0].Mode == spd.Tunnel }
-
-func changes(p spd.Policy, from, to netip.Addr) (out []spd.EndpointChange) {
-	for i, t := range moved(p, from, to).Templates {
-		out = append(out, spd.EndpointChange{
-			Proto: t.Proto, Mode: t.Mode, Reqid: t.Reqid, Old: p.Templates[i].Endpoints, New: t.Endpoints,
-		})
-	}
-	return out
+// discarded is the policy that lets nothing pass of what p protects.
+func discarded(p spd.Policy) spd.Policy {
+	p.Action, p.Templates = spd.Discard, nil
+	return p
 }
+
+func isTunnel(p spd.Policy) bool { return len(p.Templates) > 0 && p.Templates[0].Mode == spd.Tunnel }
 
 // moved is the policy with its templates' ends at from taken to to.
 func moved(p spd.Policy, from, to netip.Addr) spd.Policy {

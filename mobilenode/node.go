@@ -22,7 +22,7 @@ type Node struct {
 }
 
 // New makes a mobile node with these home addresses. With own, mipsecd installs and moves the policies; otherwise the
-// mobility daemon does, and none is touched.
+// mobility daemon does, and none is touched but those of road warriors.
 func New(homes []migrate.Home, own bool) *Node {
 	return &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own)}
 }
@@ -39,6 +39,7 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		n.snapshot(in)
 	case migrate.Addresses:
 		n.addresses = in.List
+		n.emit(n.homes.Attached(n.now, in)...)
 	case migrate.Connect:
 		if p := n.homes.With(in.Peer); p != nil {
 			n.tell(spd.Connect{Peer: p.Peer, Path: n.path(p)})
@@ -134,34 +135,14 @@ func (n *Node) migrated(m spd.Migrate) {
 // keying follows what the key exchange says, and answers what a home agent asks for.
 func (n *Node) keying(notice spd.Notice) {
 	n.image.Notice(notice)
+	n.emit(n.homes.Keyed(n.now, notice)...)
 	switch x := notice.(type) {
 	case spd.Request:
-		n.tell(n.grant(x))
+		n.tell(n.homes.Grant(x, n.image)) // to nobody else any (RFC 4877 section 7.1)
 	case spd.PeerUp:
 		if x.First {
 			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
 		}
-	}
-}
-
-// grant gives a home agent the SAs that the policies of the home addresses it serves want, and nobody else any (RFC 4877
-// section 7.1).
-func (n *Node) grant(r spd.Request) spd.Grant {
-	served := r
-	served.Traffic.Local = spd.Narrow(r.Traffic.Local, n.homes.TrafficWith(r.Peer))
-	offers, err := n.image.Offers(served)
-	for _, d := range offers {
-		if p := n.homes.For(d); p != nil {
-			return spd.Grant{Request: r.Request, Demand: n.homes.AtPlace(p, d)}
-		}
-	}
-	if err != nil {
-		return spd.Grant{
-			Request: r.Request, Err: fmt.Errorf("%v - %v with %s: %w", r.Traffic.Local, r.Traffic.Remote, r.Peer, err),
-		}
-	}
-	return spd.Grant{
-		Request: r.Request, Err: fmt.Errorf("no %s policy for %v - %v with %s", r.Mode, r.Traffic.Local, r.Traffic.Remote, r.Peer),
 	}
 }
 

@@ -77,7 +77,7 @@ func TestCareOfAddressInTheAcquiresPacket(t *testing.T) {
 // Updates have their SA, so that a movement is seen by its MIGRATE only.
 func TestSHISA(t *testing.T) {
 	home := Home("ha", true)
-	home.What = []migrate.Protection{migrate.ProtectHomeTest}
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectHomeTest}
 	d := Daemon{Protected: home.Protected}
 	s := newScript(t, false, home)
 	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(HoA)...)})

@@ -45,15 +45,15 @@ func (d Demand) String() string {
 // Command is what a role tells a key exchange.
 type Command interface{ command() }
 
-// Key asks for a pair of SAs. The key exchange reuses what it has with the peer, or begins anew over Path. A second Key
-// for a Demand under way is ignored.
+// Key asks for a pair of SAs. The key exchange reuses what it has with the peer, or begins anew over Path; over the zero
+// Path it begins nothing. A second Key for a Demand under way is ignored.
 type Key struct {
 	Demand Demand
 	Path   Path
 }
 
-// Connect asks for an IKE_SA with a peer over Path if there is none, though no pair of SAs is wanted (RFC 6023). KINK,
-// which has none, ignores it.
+// Connect asks for an IKE_SA with a peer over Path, which is as in Key, if there is none, though no pair of SAs is wanted
+// (RFC 6023). KINK, which has none, ignores it.
 type Connect struct {
 	Peer string
 	Path Path

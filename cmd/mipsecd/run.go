@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -64,7 +63,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return fmt.Errorf("watching addresses: %w", err)
 	}
 	defer watcher.Close()
-	opt.Addresses = usable(ctx, watcher, cfg.Interfaces)
+	opt.Addresses = usable(ctx, watcher, cfg)
 
 	a := agent.New(opt)
 	if cfg.TraceFile != "" {
@@ -110,34 +109,4 @@ func onlySupported(kernel spd.Backend, peers []*ikev2.Peer) error {
 		}
 	}
 	return nil
-}
-
-// usable delivers the addresses that IKE can be spoken from.
-func usable(ctx context.Context, w *addrs.Watcher, interfaces []string) <-chan []netip.Addr {
-	out := make(chan []netip.Addr)
-	go func() {
-		for change := range w.Changes() {
-			var list []netip.Addr
-			for _, a := range change.Addresses {
-				if !a.Tentative && !a.Deprecated && allowed(interfaces, a.Interface) {
-					list = append(list, a.Addr)
-				}
-			}
-			select {
-			case out <- list:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
-}
-
-func allowed(interfaces []string, name string) bool {
-	for _, i := range interfaces {
-		if i == name {
-			return true
-		}
-	}
-	return len(interfaces) == 0
 }

@@ -17,6 +17,8 @@ type Address struct {
 	Tentative bool
 	// Deprecated: not to be used for anything new (RFC 4862 section 5.5.4).
 	Deprecated bool
+	// Down: nothing can be sent on its interface.
+	Down bool
 	// Home: a mobility daemon marked it as a home address.
 	Home bool
 }

@@ -19,7 +19,7 @@ type rtnetlink struct {
 
 func open() (system, error) {
 	news, err := nl.Subscribe(unix.NETLINK_ROUTE,
-		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_LINK /* names */)
+		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_LINK)
 	if err != nil {
 		return nil, fmt.Errorf("addrs: rtnetlink: %w", err)
 	}
@@ -59,14 +59,14 @@ func (r rtnetlink) list() ([]Address, error) {
 	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
 		return nil, fmt.Errorf("addrs: list addresses: %w", err)
 	}
-	names := map[int]string{}
+	links := map[int]*netlink.LinkAttrs{}
 	var list []Address
 	for _, e := range entries {
 		a, ok := fromNetlink(e)
 		if !ok {
 			continue
 		}
-		if _, known := names[e.LinkIndex]; !known {
+		if links[e.LinkIndex] == nil {
 			link, err := r.questions.LinkByIndex(e.LinkIndex)
 			if errors.As(err, new(netlink.LinkNotFoundError)) {
 				continue // gone with its addresses: news of that are on their way
@@ -74,9 +74,10 @@ func (r rtnetlink) list() ([]Address, error) {
 			if err != nil {
 				return nil, fmt.Errorf("addrs: name of interface %d: %w", e.LinkIndex, err)
 			}
-			names[e.LinkIndex] = link.Attrs().Name
+			links[e.LinkIndex] = link.Attrs()
 		}
-		a.Interface = names[e.LinkIndex]
+		a.Interface = links[e.LinkIndex].Name
+		a.Down = links[e.LinkIndex].RawFlags&unix.IFF_RUNNING == 0
 		list = append(list, a)
 	}
 	return list, nil

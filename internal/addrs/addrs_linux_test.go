@@ -87,10 +87,10 @@ func TestRFC4862Section5_4TentativeUntilDetectionEnds(t *testing.T) {
 	await(t, w)
 	ip(t, "addr add 2001:db8::5/64 dev eth0")
 	a := address("2001:db8::5", "eth0")
-	a.Tentative = true
+	a.Tentative, a.Down = true, true
 	await(t, w, a)
 	ip(t, "link set far up")
-	a.Tentative = false
+	a.Tentative, a.Down = false, false
 	await(t, w, a)
 }
 
@@ -115,11 +115,34 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	eth0(t)
 	ip(t, "addr add 2001:db8::5/64 dev eth0 nodad")
 	w := start(t)
-	await(t, w, address("2001:db8::5", "eth0"))
+	a := address("2001:db8::5", "eth0")
+	a.Down = true
+	await(t, w, a)
+	ip(t, "link set far up")
+	a.Down = false
+	await(t, w, a)
 	ip(t, "link set eth0 name wlan0")
-	await(t, w, address("2001:db8::5", "wlan0"))
+	a.Interface = "wlan0"
+	await(t, w, a)
 	ip(t, "link del wlan0")
 	await(t, w)
+}
+
+func TestSourceOfARoute(t *testing.T) {
+	inNamespace(t)
+	eth0(t)
+	ip(t, "link set far up")
+	ip(t, "addr add 2001:db8::5/64 dev eth0 nodad")
+	ip(t, "addr add 192.0.2.5/24 dev eth0")
+	ip(t, "addr add 2001:db8::6/128 dev lo nodad")
+	for to, want := range map[string]string{"2001:db8::1": "2001:db8::5", "192.0.2.1": "192.0.2.5"} {
+		if got, err := Source(netip.MustParseAddr(to)); err != nil || got != netip.MustParseAddr(want) {
+			t.Errorf("to %s from %v, %v; want %s", to, got, err, want)
+		}
+	}
+	if got, err := Source(netip.MustParseAddr("2001:db8:1::1")); err == nil {
+		t.Errorf("from %s, where there is no route", got)
+	}
 }
 
 // TestLostNews fills the socket beyond its room, so that the kernel drops news.

@@ -21,7 +21,8 @@ func Home(peer string, keyMobility bool) migrate.Home {
 func OtherHome(peer string) migrate.Home {
 	return migrate.Home{
 		Protected: migrate.Protected{
-			HomeAddress: OtherHoA, HomeAgent: HA, What: []migrate.Protection{migrate.ProtectPayload}, Reqid: 11, Level: spd.Unique,
+			HomeAddress: OtherHoA, HomeAgent: HA, What: []migrate.Protection{migrate.ProtectBinding, migrate.ProtectPayload},
+			Reqid: 11, Level: spd.Unique,
 		},
 		Peer: peer, KeyMobility: true,
 	}
@@ -108,5 +109,15 @@ func (d Daemon) Binds(careOf netip.Addr) spd.CareOfState {
 	return spd.CareOfState{
 		Proto: spd.HomeOpt, Endpoints: spd.Endpoints{Src: d.HomeAddress, Dst: d.HomeAgent}, CareOf: careOf,
 		Gone: careOf == d.HomeAddress,
+	}
+}
+
+// RoadWarrior is HoA as a road warrior's, with the reqids 1 to 8.
+func RoadWarrior(peer string, mobility migrate.Mobility) migrate.Home {
+	return migrate.Home{
+		Protected: migrate.Protected{
+			HomeAddress: HoA, HomeAgent: HA, What: []migrate.Protection{migrate.ProtectPayload}, Reqid: 1, Level: spd.Unique,
+		},
+		Peer: peer, Mobility: mobility,
 	}
 }

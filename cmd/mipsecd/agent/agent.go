@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -30,7 +29,7 @@ type Options struct {
 	CareOf CareOfSource
 	Conn   udp.Conn
 	// Addresses delivers this host's addresses, whole, whenever they change; nil if they do not.
-	Addresses <-chan []netip.Addr
+	Addresses <-chan migrate.Addresses
 	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, migrate.Report or Failure. It is called from
 	// several goroutines.
 	Watch func(time.Time, any)

@@ -47,8 +47,8 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 				a.remember(n)
 				a.step(migrate.Keying{Notice: n})
 			}
-		case list := <-a.opt.Addresses:
-			a.step(migrate.Addresses{List: list})
+		case here := <-a.opt.Addresses:
+			a.step(here)
 		case call := <-a.calls:
 			call()
 		case <-ctx.Done():

@@ -16,7 +16,7 @@ const (
 	echoReply   = 129
 )
 
-// Pinger is a correspondent node that pings a home address.
+// Pinger pings from one address to another: a correspondent node a home address, or a mobile node a correspondent.
 type Pinger struct {
 	*Host
 	from, to netip.Addr
@@ -41,7 +41,7 @@ func (p *Pinger) Ping(ctx context.Context) (sent int, err error) {
 			Src: p.from, Dst: p.to, Proto: spd.ProtoICMPv6,
 			Payload: binary.BigEndian.AppendUint16([]byte{echoRequest, 0, 0, 0, 0, 1}, p.sequence),
 		})
-		if err != nil {
+		if err != nil && !errors.Is(err, memory.ErrHeld) {
 			return sent, err
 		}
 		select {
@@ -63,6 +63,11 @@ func (p *Pinger) received(in memory.Packet) {
 		default: // nobody waits for it any more
 		}
 	}
+}
+
+// AnswerPings makes a host answer echo requests.
+func AnswerPings(h *Host) {
+	h.Receive = func(p memory.Packet) { answerPing(h, p) }
 }
 
 // answerPing answers an echo request.

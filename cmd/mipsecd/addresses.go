@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+
+	"mipsecd/configs"
+	"mipsecd/internal/addrs"
+	"mipsecd/migrate"
+)
+
+// usable delivers the addresses that IKE can be spoken from, and which of them the routes to the home agents have as
+// source.
+func usable(ctx context.Context, w *addrs.Watcher, cfg *configs.Config) <-chan migrate.Addresses {
+	out := make(chan migrate.Addresses)
+	go func() {
+		for change := range w.Changes() {
+			here := migrate.Addresses{Sources: map[netip.Addr]netip.Addr{}}
+			for _, a := range change.Addresses {
+				allowed := len(cfg.Interfaces) == 0 || slices.Contains(cfg.Interfaces, a.Interface)
+				if !a.Tentative && !a.Deprecated && !a.Down && allowed {
+					here.List = append(here.List, a.Addr)
+				}
+			}
+			for _, home := range cfg.Homes {
+				if source, err := addrs.Source(home.HomeAgent); err == nil { // else there is no route
+					here.Sources[home.HomeAgent] = source
+				}
+			}
+			select {
+			case out <- here:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
