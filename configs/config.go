@@ -53,8 +53,10 @@ type Config struct {
 	IKE []suite.Proposal
 	// Childless: a peer may set an IKE_SA up without a Child SA (RFC 6023).
 	Childless bool
-	Timing    ikev2.Timing
-	Limits    ikev2.Limits
+	// NAT says what is done about NATs.
+	NAT    ikev2.NATTraversal
+	Timing ikev2.Timing
+	Limits ikev2.Limits
 	// Interfaces are those whose addresses may be care-of addresses; empty allows all.
 	Interfaces []string
 	// ControlSocket is the path of the socket on which the running agent is asked and told.

@@ -17,10 +17,13 @@ import (
 
 // The kinds of values that keys take.
 var (
-	roles     = oneOf([]word[Role]{{"mobile-node", MobileNode}, {"home-agent", HomeAgent}})
-	kernels   = oneOf([]word[Kernel]{{"auto", Auto}, {"xfrm", XFRM}, {"pfkey", PFKey}})
-	policies  = oneOf([]word[bool]{{"external", false}, {"mipsecd", true}})
-	levels    = oneOf([]word[spd.Level]{{"unique", spd.Unique}, {"require", spd.Require}, {"use", spd.Use}})
+	roles    = oneOf([]word[Role]{{"mobile-node", MobileNode}, {"home-agent", HomeAgent}})
+	kernels  = oneOf([]word[Kernel]{{"auto", Auto}, {"xfrm", XFRM}, {"pfkey", PFKey}})
+	policies = oneOf([]word[bool]{{"external", false}, {"mipsecd", true}})
+	levels   = oneOf([]word[spd.Level]{{"unique", spd.Unique}, {"require", spd.Require}, {"use", spd.Use}})
+	nats     = oneOf([]word[ikev2.NATTraversal]{
+		{"auto", ikev2.NATAuto}, {"always", ikev2.NATAlways}, {"never", ikev2.NATNever},
+	})
 	logLevels = oneOf([]word[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	})

@@ -62,6 +62,8 @@ func (d *document) fields() []field {
 	}, d.pooled(), d.settings.fields(), []field{
 		bind(&d.Childless, boolean, Key{Name: "childless", Default: "true",
 			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
+		bind(&d.NAT, nats, Key{Name: "nat-traversal", Default: `"auto"`,
+			Meaning: "ESP goes in UDP, and the key exchange by port 4500, where a NAT is found, always, or never"}),
 		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
 		bind(&d.limits, subtable, Key{Name: "limits", Meaning: "what strangers may take up of each engine"}),
 		bind(&d.ControlSocket, path, Key{Name: "control-socket", Default: `"` + DefaultControlSocket + `"`,

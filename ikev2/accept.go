@@ -61,7 +61,7 @@ func (e *Engine) offeredChild(
 	if wire.FindNotify(ps, wire.NotifyUseTransportMode) != nil {
 		mode = spd.Transport
 	}
-	e.consent(sa, spd.Request{
+	e.consentBehindNAT(sa, spd.Request{
 		Peer: sa.peer.Name, Mode: mode, Traffic: traffic, Path: sa.path(),
 	}, func(d spd.Demand, err error) {
 		if err == nil && d.Mode != mode {

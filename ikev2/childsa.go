@@ -18,6 +18,7 @@ type childSA struct {
 	suite   suite.ESPSuite
 	mine    bool // this side asked for it
 
+	encap     spd.Encap // outbound
 	installed time.Time
 	removed   time.Time
 	former    []spd.SAID // what its SAs may be called in the kernel if that did not move them, as it should have
@@ -36,14 +37,16 @@ func (c *childSA) replaced() bool {
 // install puts a new pair into the kernel, inbound first, and tells the role. Larva is the SAID that was reserved: it is
 // another one than that of the inbound SA if the SA's addresses have moved meanwhile.
 func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd.Transform, replaces *childSA) {
+	c.encap = sa.encapOf(c.demand)
 	life := e.lifetime(sa.peer.ChildLifetime)
 	one := func(dir spd.Dir, spi uint32, t spd.Transform) spd.SA {
 		s := spd.SA{
 			SPI: spi, Proto: spd.ESP, Mode: c.demand.Mode, Dir: dir, Transform: t, Lifetime: life, ReplayWindow: replayWindow,
 			Endpoints: spd.Endpoints{Src: c.demand.Local, Dst: c.demand.Remote}, Reqid: c.demand.ReqidOut,
+			Encap: c.encap,
 		}
 		if dir == spd.In {
-			s.Endpoints, s.Reqid = s.Endpoints.Reverse(), c.demand.ReqidIn
+			s.Endpoints, s.Reqid, s.Encap = s.Endpoints.Reverse(), c.demand.ReqidIn, c.encap.Reverse()
 		} else {
 			s.Acquire = c.demand.Acquire
 		}

@@ -27,6 +27,8 @@ func (e *Engine) command(c spd.Command) {
 		e.connect(c)
 	case spd.Relocate:
 		e.relocate(c)
+	case spd.Rebound:
+		e.mapped(c)
 	case spd.MoveSAs:
 		e.moveSAs(c)
 	case spd.Expired:

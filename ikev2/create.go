@@ -324,6 +324,9 @@ func (n *negotiation) accepted(e *Engine, ps []wire.Payload) (*childSA, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n.demand.Mode == spd.Transport && n.on.carries(n.demand) {
+		traffic = n.on.asSeen(traffic) // before all else: RFC 7296 section 2.23.1
+	}
 	if !spd.CoveredBy(traffic.Local, n.demand.Traffic.Local) || !spd.CoveredBy(traffic.Remote, n.demand.Traffic.Remote) {
 		return nil, fmt.Errorf("the answer's traffic selectors %v, %v are wider than asked", traffic.Local, traffic.Remote)
 	}

@@ -12,6 +12,7 @@
 //	both rekey at once      contest.go
 //	INFORMATIONAL           inform.go
 //	a movement              move.go
+//	a NAT between           nat.go
 //	a message in fragments  fragment.go
 //	addresses assigned      configuration.go
 //	what other RFCs add     extension.go, and a file for each

@@ -23,6 +23,7 @@ type Config struct {
 	// CertRequest names the authorities whose certificates are acceptable from a peer that has not said who it is. Nil
 	// speaks to such a one of no certificates; then no peer that begins can have any.
 	CertRequest *wire.CertReq
+	NAT         NATTraversal
 	// Childless takes IKE_SAs without a Child SA from peers that begin (RFC 6023).
 	Childless bool
 	Timing    Timing
@@ -69,7 +70,8 @@ var DefaultLimits = Limits{Cookies: 100, HalfOpen: 10000, HalfOpenPerNetwork: 64
 // Input is one thing that an Engine is told.
 type Input interface{ input() }
 
-// Datagram arrived, or is to be sent, between these two addresses. Data that was given to Step is the engine's: it is
+// Datagram arrived, or is to be sent, between these two addresses; without Data it is to be sent as a keepalive for NATs.
+// Data that was given to Step is the engine's: it is
 // kept and not to be changed.
 type Datagram struct {
 	Local, Remote netip.AddrPort
@@ -124,6 +126,14 @@ type Install struct {
 	SA   spd.SA
 }
 
+// SetEncap wants an SA of this peer to have other ports in its UDP encapsulation. If the kernel cannot do that, the command
+// spd.Expired is to follow, so that the pair be replaced.
+type SetEncap struct {
+	Peer  string
+	ID    spd.SAID
+	Encap spd.Encap
+}
+
 // Remove wants an SA out of the kernel.
 type Remove struct{ ID spd.SAID }
 
@@ -165,6 +175,7 @@ type Traced struct {
 
 func (Send) effect()     {}
 func (Install) effect()  {}
+func (SetEncap) effect() {}
 func (Remove) effect()   {}
 func (Verify) effect()   {}
 func (AllocSPI) effect() {}

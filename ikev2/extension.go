@@ -19,8 +19,11 @@ type extension interface {
 	authAnswered(e *Engine, sa *ikeSA, response []wire.Payload)
 }
 
-// extensions are asked in this order.
-var extensions = extensionList{fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}, intermediates{}}
+// extensions are asked in this order, in which what they say is after the nonce of IKE_SA_INIT: RFC 7296 wants
+// NAT_DETECTION next to that.
+var extensions = extensionList{
+	natDetection{}, fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}, intermediates{},
+}
 
 // silent is an extension that says nothing: those that do embed it.
 type silent struct{}

@@ -50,6 +50,16 @@ func (k *kernel) remove(id spd.SAID) error {
 	return nil
 }
 
+func (k *kernel) setEncap(id spd.SAID, encap spd.Encap) error {
+	s, there := k.sas[id]
+	if !there || s.Encap == (spd.Encap{}) || encap == (spd.Encap{}) {
+		return fmt.Errorf("%s: %s gets %s, it is %+v", k.owner, id, encap, s)
+	}
+	s.Encap = encap
+	k.sas[id] = s
+	return nil
+}
+
 // migrate moves the SAs of a tunnel, as a kernel does.
 func (k *kernel) migrate(c spd.EndpointChange) {
 	for _, id := range slices.Collect(maps.Keys(k.sas)) {

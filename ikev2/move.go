@@ -140,6 +140,9 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 		if readdress(&child.demand, c.Change) {
 			e.notify(spd.ChildMoved{Demand: child.demand, OldIn: in, OldOut: out, In: child.inID(), Out: child.outID()})
 			e.verifyMoved(child, in, out)
+			if child.ike != nil {
+				e.reencapsulate(child)
+			}
 		}
 	}
 }

@@ -44,6 +44,7 @@ type ikeSA struct {
 	renewal   *timer // when the IKE_SA is to be rekeyed
 	authTimer *timer // when its authentication is to be repeated, or has ended
 	liveness  *timer
+	keepalive *timer // for a NAT
 	giveUp    *timer // of a responder's half-open IKE_SA, or of one that waits for the peer's Delete
 }
 
@@ -52,6 +53,7 @@ type agreed struct {
 	fragments bool      // both sides take them
 	original  bool      // this side began with IKE_SA_INIT, whoever has rekeyed since
 	authEnds  time.Time // the authentication; zero is never
+	nat       nat
 }
 
 // handshake is what IKE_SA_INIT and IKE_AUTH need, and nothing later.
@@ -154,6 +156,7 @@ func (e *Engine) establish(sa *ikeSA) {
 	e.join(sa)
 	e.renewLater(sa)
 	e.watchLiveness(sa)
+	e.keepAlive(sa)
 }
 
 // up tells the role of an IKE_SA that is now in use.
@@ -170,6 +173,7 @@ func (e *Engine) retire(sa *ikeSA) {
 	e.stop(sa.renewal)
 	e.stop(sa.authTimer)
 	e.stop(sa.liveness)
+	e.stop(sa.keepalive)
 }
 
 // lose forgets an IKE_SA and its Child SAs without telling the peer, and fails what waited for it.
@@ -207,7 +211,9 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	delete(e.sas, sa.own)
 	delete(e.begun, sa.begun)
 	e.halfOpen.close(sa)
-	for _, t := range []*timer{sa.renewal, sa.authTimer, sa.liveness, sa.giveUp, sa.retransmit, sa.requestParts.timeout} {
+	for _, t := range []*timer{
+		sa.renewal, sa.authTimer, sa.liveness, sa.keepalive, sa.giveUp, sa.retransmit, sa.requestParts.timeout,
+	} {
 		e.stop(t)
 	}
 	sa.keys.d.Wipe()

@@ -143,7 +143,7 @@ func (e *Engine) answer(sa *ikeSA, d Datagram, m *wire.Message) {
 	if !ok {
 		return
 	}
-	sa.heardAt = e.now
+	e.heard(sa, d)
 	sa.outstanding = nil
 	e.stop(sa.retransmit)
 	if sa.probed {
@@ -205,7 +205,7 @@ func (e *Engine) question(sa *ikeSA, d Datagram, m *wire.Message) {
 	if !ok {
 		return
 	}
-	sa.heardAt = e.now
+	e.heard(sa, d)
 	sa.answering = true
 	in := inbound{at: Datagram{Local: d.Local, Remote: d.Remote}, exchange: m.Exchange, id: m.MessageID}
 	if malformed != nil {

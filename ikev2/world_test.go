@@ -13,6 +13,7 @@ import (
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
+	"mipsecd/internal/vnet"
 	"mipsecd/spd"
 )
 
@@ -102,6 +103,7 @@ type host struct {
 	dropped  []error
 	read     []string // the messages that have arrived
 	peer     *Peer
+	nat      *vnet.NAT // that it is behind, or nil
 }
 
 // options are what tests change about a pair of hosts.
@@ -162,7 +164,7 @@ func newWorld(t testing.TB, o options) (w *world, mn, ha *host) {
 	for i := range w.hosts {
 		var seed [32]byte
 		seed[0], seed[1], seed[2], seed[3] = byte(i), byte(o.seed), byte(o.seed>>8), byte(o.seed>>16)
-		configs[i] = Config{IKE: ike, Rand: rand.NewChaCha8(seed), Trace: true}
+		configs[i] = Config{IKE: ike, Rand: rand.NewChaCha8(seed), Trace: true, NAT: NATNever}
 	}
 	if o.change != nil {
 		o.change(mn, ha, &configs[0], &configs[1])
@@ -211,6 +213,8 @@ func (h *host) step(in Input) {
 			case Install:
 				h.w.check(h.install(f.SA))
 				h.w.crosswise(h, f.SA)
+			case SetEncap:
+				h.w.check(h.setEncap(f.ID, f.Encap))
 			case Remove:
 				h.w.check(h.remove(f.ID))
 			case Verify:
@@ -287,6 +291,10 @@ func (h *host) assign(r spd.AddressRequest) spd.AddressGrant {
 // send puts a datagram on the network, unless that loses it.
 func (w *world) send(from *host, d Datagram, latest Traced) {
 	w.t.Helper()
+	if len(d.Data) == 0 {
+		w.logf("%s --> keepalive", from.name)
+		return
+	}
 	key := string(d.Data)
 	if w.named[key] == "" {
 		w.named[key] = latest.Summary + whichFragment(d.Data)
@@ -339,10 +347,17 @@ func (w *world) deliver(i int) {
 
 func (w *world) arrive(p *packet) {
 	w.t.Helper()
-	for _, h := range w.hosts {
-		if h != p.from {
-			h.step(Datagram{Local: p.Remote, Remote: p.Local, Data: slices.Clone(p.Data)})
-		}
+	from := p.Local
+	if nat := p.from.nat; nat != nil {
+		from = nat.Out(from)
+	}
+	to, there := w.peerOf(p.from), true
+	d := Datagram{Local: p.Remote, Remote: from, Data: slices.Clone(p.Data)}
+	if to.nat != nil {
+		d.Local, there = to.nat.In(p.Remote)
+	}
+	if there {
+		to.step(d)
 	}
 }
 

@@ -139,7 +139,7 @@ func startAgent(t *testing.T, ctx context.Context, running *sync.WaitGroup, h *s
 		t.Fatal(err)
 	}
 	opt.Engine.Rand = rand.Reader
-	opt.Backend, opt.Conn = h.Kernel.Open(), h.Node.ListenUDP(500)
+	opt.Backend, opt.Conn = h.Kernel.Open(), h.Node.ListenIKE()
 	a := agent.New(opt)
 	running.Go(func() { h.Tick(ctx) })
 	running.Go(func() {

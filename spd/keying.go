@@ -75,6 +75,14 @@ type MoveSAs struct {
 	Change EndpointChange
 }
 
+// Rebound says that an authentic packet of an inbound SA came from elsewhere than is known, as a NAT before the peer has
+// another mapping for it: the peer is to be found at To from now on.
+type Rebound struct {
+	Peer string
+	ID   SAID
+	To   netip.AddrPort
+}
+
 // Expired says that an SA has reached its soft lifetime, so that it be rekeyed, or its hard one, so that it be deleted
 // with its pair.
 type Expired struct {
@@ -122,6 +130,7 @@ func (Key) command()        {}
 func (Connect) command()    {}
 func (Relocate) command()   {}
 func (MoveSAs) command()    {}
+func (Rebound) command()    {}
 func (Expired) command()    {}
 func (Lost) command()       {}
 func (Probe) command()      {}
@@ -165,11 +174,14 @@ type PeerDown struct {
 	Reason string
 }
 
-// PeerMoved says that a Relocate with Keep has been carried out.
+// PeerMoved says that the key exchange with a peer runs over another path: a Relocate with Keep has been carried out, or a
+// NAT before the peer has another mapping for it. Then Encap is the UDP encapsulation of what goes out to it; SAs at the
+// addresses of New have that already. Where these are not those of Old, policies and SAs are to be moved.
 type PeerMoved struct {
 	Peer     string
 	ID       uint64
 	Old, New Path
+	Encap    Encap
 }
 
 // PeerAlive answers a Probe.

@@ -55,7 +55,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	opt.Engine.Rand = rand.Reader
 	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
-	if opt.Conn, err = udp.Listen(ikev2.Port, udp.Options{}); err != nil {
+	if opt.Conn, err = listen(cfg.NAT); err != nil {
 		return err
 	}
 	watcher, err := addrs.Watch()
@@ -86,6 +86,21 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	return nil
+}
+
+// listen opens the ports of IKE.
+func listen(nat ikev2.NATTraversal) (udp.Conn, error) {
+	ike, err := udp.Listen(ikev2.Port, udp.Options{})
+	if err != nil || nat == ikev2.NATNever {
+		return ike, err
+	}
+	beside, err := udp.Listen(ikev2.NATPort, udp.Options{ESP: true})
+	if err != nil {
+		ike.Close()
+		return nil, fmt.Errorf("nat-traversal: %w", err)
+	}
+	return udp.Join(udp.Port{Number: ikev2.Port, Conn: ike},
+		udp.Port{Number: ikev2.NATPort, Conn: udp.BesideESP(beside)}), nil
 }
 
 // onlySupported takes out of the ESP proposals what the kernel cannot do.

@@ -70,6 +70,9 @@ func (m *Image) Event(e spd.Event) (told spd.Command, ok bool) {
 	case spd.Expire:
 		peer, ok := m.owners[e.ID]
 		return spd.Expired{Peer: peer, ID: e.ID, Hard: e.Hard}, ok
+	case spd.Mapping:
+		peer, ok := m.owners[e.ID]
+		return spd.Rebound{Peer: peer, ID: e.ID, To: e.From}, ok
 	case spd.SARemoved:
 		peer, ok := m.owners[e.ID]
 		return spd.Lost{Peer: peer, ID: e.ID}, ok

@@ -187,6 +187,7 @@ func TestOwnersOfSAs(t *testing.T) {
 	in1, out1, in2, out2 := said(ha, 1), said(coa1, 2), said(ha, 3), said(coa1, 3)
 	movedOut1 := said(coa2, 2)
 
+	nat := netip.MustParseAddrPort("192.0.2.1:20000")
 	m := New()
 	wantPeer := func(id spd.SAID, peer string) {
 		t.Helper()
@@ -197,6 +198,7 @@ func TestOwnersOfSAs(t *testing.T) {
 			{spd.Expire{ID: id}, spd.Expired{Peer: peer, ID: id}},
 			{spd.Expire{ID: id, Hard: true}, spd.Expired{Peer: peer, ID: id, Hard: true}},
 			{spd.SARemoved{ID: id}, spd.Lost{Peer: peer, ID: id}},
+			{spd.Mapping{ID: id, From: nat}, spd.Rebound{Peer: peer, ID: id, To: nat}},
 		} {
 			told, ok := m.Event(test.event)
 			if ok != (peer != "") || ok && told != test.told {

@@ -25,6 +25,7 @@ func FromConfig(c *configs.Config) (Options, error) {
 		IKE:         c.IKE,
 		CertRequest: auth.Request(trusts...),
 		Childless:   c.Childless,
+		NAT:         c.NAT,
 		Timing:      c.Timing,
 		Limits:      c.Limits,
 	}}

@@ -48,7 +48,7 @@ func running(t *testing.T, path string) *Agent {
 	a := New(Options{
 		Role:   mobilenode.New([]migrate.Home{home}, false),
 		Engine: ikev2.Config{Peers: peers, Rand: rand.Reader}, Shards: 2, Backend: backend,
-		Conn: network.AddNode("mn").ListenUDP(ikev2.Port),
+		Conn: network.AddNode("mn").ListenIKE(),
 	})
 	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan error, 2)

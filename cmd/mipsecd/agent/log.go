@@ -28,7 +28,9 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 	case spd.PeerDown:
 		return slog.LevelInfo, "IKE_SA down", []slog.Attr{peer(x.Peer), slog.String("reason", x.Reason)}
 	case spd.PeerMoved:
-		return slog.LevelInfo, "IKE_SA moved", []slog.Attr{peer(x.Peer), path(x.New), slog.String("old_path", x.Old.String())}
+		return slog.LevelInfo, "IKE_SA moved", []slog.Attr{
+			peer(x.Peer), path(x.New), slog.String("old_path", x.Old.String()), slog.String("encapsulation", x.Encap.String()),
+		}
 	case spd.PeerAlive:
 		return slog.LevelDebug, "peer alive", []slog.Attr{peer(x.Peer)}
 	case spd.ChildUp:

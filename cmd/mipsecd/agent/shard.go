@@ -77,6 +77,10 @@ func (s *shard) step(in ikev2.Input) {
 			if err := a.opt.Backend.Install(f.SA); err != nil {
 				s.inbox.put(ikev2.InstallFailed{Peer: f.Peer, ID: f.SA.ID(), Err: err})
 			}
+		case ikev2.SetEncap:
+			if err := a.opt.Backend.SetEncap(f.ID, f.Encap); err != nil {
+				s.inbox.put(ikev2.Command{Command: spd.Expired{Peer: f.Peer, ID: f.ID}})
+			}
 		case ikev2.Remove:
 			if err := a.opt.Backend.Remove(f.ID); !errors.Is(err, spd.ErrNotFound) {
 				a.failed("removing "+f.ID.String(), err)

@@ -142,7 +142,7 @@ func (w *world) start(ctx context.Context, h *sim.Host, config string) (*agent.A
 	}
 	opt.Engine.Rand, opt.Engine.Trace = rand.Reader, true
 	opt.Backend = h.Kernel.Open()
-	opt.Conn = h.Node.ListenUDP(500)
+	opt.Conn = h.Node.ListenIKE()
 	print := w.timeline.watch(h.Name)
 	opt.Watch = func(now time.Time, what any) {
 		print(now, what)
