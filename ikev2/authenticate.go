@@ -15,7 +15,8 @@ import (
 type authentication interface {
 	// prove goes on with what proves that this side is id.
 	prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error))
-	// check goes on without an error if the payloads of IKE_AUTH, which have an AUTH, prove that the peer is id.
+	// check goes on without an error if the payloads of IKE_AUTH prove that the peer is id, as far as the first exchange
+	// is to prove that.
 	check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error))
 }
 
@@ -23,12 +24,16 @@ type authentication interface {
 type proof struct {
 	certificates []wire.Payload // CERT, that of the signer first
 	request      []wire.Payload // CERTREQ, for the other's
-	auth         *wire.Auth
+	auth         []wire.Payload // AUTH; none asks for EAP
 }
 
 func (p *Peer) authentication() authentication {
-	if p.Trust != nil {
-		return &certified{p.Credential, p.Trust, p.SHA1}
+	signatures := certified{p.Credential, p.Trust, p.SHA1}
+	switch {
+	case p.EAP != nil:
+		return &byEAP{signatures, p.EAP}
+	case p.Trust != nil:
+		return &signatures
 	}
 	return preShared{p.PSK}
 }
@@ -44,6 +49,8 @@ func (sa *ikeSA) signed(id *wire.ID) []byte {
 	return slices.Concat(message, nonce, sa.suite.PRF.Sum(key, body), sa.hs.intAuth())
 }
 
+var errNoAuth = errors.New("IKE_AUTH without AUTH")
+
 // preShared is a key that only the two have.
 type preShared struct{ key secret.Bytes }
 
@@ -56,12 +63,14 @@ func (p preShared) mac(sa *ikeSA, id *wire.ID) secret.Bytes {
 }
 
 func (p preShared) prove(_ *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
-	then(proof{auth: &wire.Auth{Method: wire.AuthSharedKey, Data: p.mac(sa, id)}}, nil)
+	then(proof{auth: []wire.Payload{&wire.Auth{Method: wire.AuthSharedKey, Data: p.mac(sa, id)}}}, nil)
 }
 
 func (p preShared) check(_ *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
-	claim, _ := wire.Find[*wire.Auth](ps)
+	claim, ok := wire.Find[*wire.Auth](ps)
 	switch {
+	case !ok:
+		then(errNoAuth)
 	case claim.Method != wire.AuthSharedKey:
 		then(fmt.Errorf("the authentication method is %s; want %s", claim.Method, wire.AuthSharedKey))
 	case len(p.key) == 0 || !p.mac(sa, id).Equal(claim.Data):
@@ -81,13 +90,25 @@ type certified struct {
 func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
 	octets, hashes, rnd := sa.signed(id), sa.hs.hashes, e.cfg.Rand
 	compute(e, sa, func() (*wire.Auth, error) { return c.own.Sign(rnd, octets, hashes, c.sha1) }, func(a *wire.Auth, err error) {
-		then(proof{certificates: c.own.Certificates(), request: []wire.Payload{auth.Request(c.trust)}, auth: a}, err)
+		then(proof{certificates: c.own.Certificates(), request: c.requests(), auth: []wire.Payload{a}}, err)
 	})
+}
+
+// requests asks for certificates of the authorities that are believed, if any is.
+func (c *certified) requests() []wire.Payload {
+	if c.trust == nil {
+		return nil
+	}
+	return []wire.Payload{auth.Request(c.trust)}
 }
 
 func (c *certified) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
 	claim := auth.Claim{ID: id, Octets: sa.signed(id), Hashes: sa.hs.hashes != nil, SHA1: c.sha1}
-	claim.Auth, _ = wire.Find[*wire.Auth](ps)
+	var ok bool
+	if claim.Auth, ok = wire.Find[*wire.Auth](ps); !ok {
+		then(errNoAuth)
+		return
+	}
 	for _, p := range ps {
 		if cert, ok := p.(*wire.Cert); ok {
 			claim.Certificates = append(claim.Certificates, cert)
@@ -110,14 +131,17 @@ func (signatureHashes) offerInit(_ *Engine, sa *ikeSA) []wire.Payload {
 }
 
 func (signatureHashes) answerInit(e *Engine, sa *ikeSA, request []wire.Payload) []wire.Payload {
-	if e.cfg.CertRequest == nil {
+	if e.cfg.CertRequest == nil && !e.cfg.Signs {
 		return nil
 	}
-	sa.hs.hashes = auth.HashesOf(request)
-	if sa.hs.hashes == nil {
-		return []wire.Payload{e.cfg.CertRequest}
+	var answer []wire.Payload
+	if sa.hs.hashes = auth.HashesOf(request); sa.hs.hashes != nil {
+		answer = append(answer, auth.HashNotify())
 	}
-	return []wire.Payload{auth.HashNotify(), e.cfg.CertRequest}
+	if e.cfg.CertRequest != nil {
+		answer = append(answer, e.cfg.CertRequest)
+	}
+	return answer
 }
 
 func (signatureHashes) initAnswered(_ *Engine, sa *ikeSA, response []wire.Payload) {

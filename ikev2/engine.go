@@ -23,7 +23,9 @@ type Config struct {
 	// CertRequest names the authorities whose certificates are acceptable from a peer that has not said who it is. Nil
 	// speaks to such a one of no certificates; then no peer that begins can have any.
 	CertRequest *wire.CertReq
-	NAT         NATTraversal
+	// Signs: even without a CertRequest there are peers to whom this host proves itself by a certificate when they begin.
+	Signs bool
+	NAT   NATTraversal
 	// Childless takes IKE_SAs without a Child SA from peers that begin (RFC 6023).
 	Childless bool
 	Timing    Timing
@@ -57,7 +59,7 @@ type Limits struct {
 	// Cookies is the number of half-open IKE_SAs from which on a cookie is asked for (RFC 7296 section 2.6).
 	Cookies int
 	// HalfOpen is the number of half-open IKE_SAs at which further IKE_SA_INIT requests are dropped. Each holds about
-	// 2 KB, and up to 16 KB of fragments of one who has made a key exchange for it.
+	// 2 KB, and of one who has made a key exchange for it up to 16 KB of fragments, and what EAP has to keep.
 	HalfOpen int
 	// HalfOpenPerNetwork is the same for those from one IPv6 network of 64 bits, or one IPv4 address. It is the limit to
 	// their rate, too: who has made a key exchange and then proves nothing is counted for ten seconds at least.

@@ -28,6 +28,10 @@ func (e *Engine) initiate(peer *Peer, path spd.Path) *ikeSA {
 	}
 	e.sas[sa.own] = sa
 	e.join(sa)
+	if peer.EAP != nil && !peer.EAP.Proves {
+		e.after(0, func() { e.lose(sa, errNotToBegin) })
+		return sa
+	}
 	e.generate(sa)
 	return sa
 }
@@ -178,7 +182,7 @@ func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
 		ps = append(ps, &wire.Notify{Kind: wire.NotifyInitialContact})
 	}
 	ps = append(ps, p.request...)
-	ps = append(ps, sa.peer.RemoteID.payload(false), p.auth)
+	ps = append(append(ps, sa.peer.RemoteID.payload(false)), p.auth...)
 	ps = append(ps, extensions.offerAuth(e, sa)...)
 	ps = append(ps, n.payloads()...)
 	e.ask(sa, &request{
@@ -189,7 +193,13 @@ func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
 				e.lose(sa, err)
 				return
 			}
-			e.checkResponder(sa, ps, func(err error) { e.authAnswered(sa, n, ps, err) })
+			e.checkResponder(sa, ps, func(err error) {
+				if err == nil && sa.peer.EAP != nil {
+					e.converse(sa, n, ps)
+					return
+				}
+				e.authAnswered(sa, n, ps, err)
+			})
 		},
 	})
 }

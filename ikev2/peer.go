@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +15,9 @@ import (
 type Peer struct {
 	Name              string
 	LocalID, RemoteID Identity
-	// Either PSK, or both Credential and Trust, are what the two prove with that they are LocalID and RemoteID.
+	// Either PSK, or both Credential and Trust, are what the two prove with that they are LocalID and RemoteID. With EAP it
+	// is that, Credential on the host to which the other proves itself, and Trust on the other.
+	EAP        *EAP
 	PSK        secret.Bytes
 	Credential *auth.Credential
 	Trust      *auth.Trust
@@ -51,8 +54,8 @@ type PeerList struct {
 func NewPeerList(peers ...*Peer) (*PeerList, error) {
 	l := &PeerList{names: make(map[string]*Peer, len(peers)), ids: make(map[Identity]*Peer, len(peers))}
 	for _, p := range peers {
-		if (p.Credential == nil) != (p.Trust == nil) || p.Trust == nil && len(p.PSK) == 0 {
-			return nil, fmt.Errorf("peer %q has neither a pre-shared key nor both a certificate and authorities", p.Name)
+		if err := p.checkProofs(); err != nil {
+			return nil, fmt.Errorf("peer %q: %w", p.Name, err)
 		}
 		if other := l.names[p.Name]; other != nil {
 			return nil, fmt.Errorf("two peers are called %q", p.Name)
@@ -64,6 +67,19 @@ func NewPeerList(peers ...*Peer) (*PeerList, error) {
 		l.names[p.Name], l.ids[id] = p, p
 	}
 	return l, nil
+}
+
+// checkProofs holds that both can prove who they are.
+func (p *Peer) checkProofs() error {
+	own, others := p.Credential != nil, p.Trust != nil
+	switch {
+	case p.EAP == nil && own == others && (own || len(p.PSK) > 0):
+	case p.EAP == nil:
+		return errors.New("neither a pre-shared key nor both a certificate and authorities")
+	case p.EAP != nil && (p.EAP.Proves != others || p.EAP.Proves == own):
+		return errors.New("with EAP one side has a certificate, and only the other has authorities for it")
+	}
+	return nil
 }
 
 // ByName implements Peers.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
@@ -136,6 +137,10 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "2.21.3", "IKE_AUTH while %s are to come", sa.hs.addKE))
 		return
 	}
+	if sa.hs.dialogue != nil {
+		e.authGoesOn(sa, in, ps)
+		return
+	}
 	e.checkInitiator(sa, ps, func(peer *Peer, err error) {
 		if err != nil {
 			e.answerError(sa, in, err)
@@ -148,8 +153,12 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 				e.answerError(sa, in, refuse(wire.NotifyAuthenticationFailed, "2.15", "%w", err))
 				return
 			}
-			answer := append([]wire.Payload{idr}, p.certificates...)
-			e.answerAuth(sa, in, ps, append(answer, p.auth))
+			answer := slices.Concat([]wire.Payload{idr}, p.certificates, p.auth)
+			if peer.EAP != nil {
+				e.challenge(sa, in, ps, answer)
+				return
+			}
+			e.answerAuth(sa, in, ps, answer)
 		})
 	})
 }
@@ -186,16 +195,15 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 	})
 }
 
-// checkInitiator finds the peer with the identity IDi, and goes on with it if AUTH proves that it is that one: whatever
-// its address is, its parameters are chosen by who it is.
+// checkInitiator finds the peer with the identity IDi, and goes on with it if AUTH proves that it is that one, or EAP is to
+// prove it: whatever its address is, its parameters are chosen by who it is.
 func (e *Engine) checkInitiator(sa *ikeSA, ps []wire.Payload, then func(*Peer, error)) {
 	unproven := func(format string, args ...any) {
 		then(nil, refuse(wire.NotifyAuthenticationFailed, "2.15", format, args...))
 	}
 	idi := wire.FindID(ps, true)
-	_, okAuth := wire.Find[*wire.Auth](ps)
-	if idi == nil || !okAuth {
-		unproven("IKE_AUTH request without IDi or AUTH")
+	if idi == nil {
+		unproven("IKE_AUTH request without IDi")
 		return
 	}
 	id := identityOf(idi)

@@ -73,6 +73,8 @@ type handshake struct {
 	hashes []auth.Hash
 	intermediate
 
+	dialogue *dialogue // once EAP has begun
+
 	alone     bool   // the IKE_SA is wanted even if no Child SA is
 	childless bool   // the responder takes that
 	renews    *ikeSA // in place of which this side authenticates anew
@@ -211,6 +213,9 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	delete(e.sas, sa.own)
 	delete(e.begun, sa.begun)
 	e.halfOpen.close(sa)
+	if sa.hs != nil {
+		sa.hs.dialogue.end()
+	}
 	for _, t := range []*timer{
 		sa.renewal, sa.authTimer, sa.liveness, sa.keepalive, sa.giveUp, sa.retransmit, sa.requestParts.timeout,
 	} {

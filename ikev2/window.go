@@ -233,10 +233,14 @@ func (sa *ikeSA) expects(exchange wire.ExchangeType) bool {
 	switch {
 	case sa.established:
 		return true
-	case sa.hs == nil || sa.initiator || sa.closing:
+	case sa.hs == nil || sa.initiator:
+		return false
+	case exchange == wire.ExchangeInformational:
+		return sa.hs.dialogue != nil // the initiator may give it up
+	case sa.closing:
 		return false
 	case exchange == wire.ExchangeIKEIntermediate:
-		return sa.hs.takesIntermediate()
+		return sa.hs.dialogue == nil && sa.hs.takesIntermediate()
 	}
 	return exchange == wire.ExchangeIKEAuth
 }

@@ -15,6 +15,9 @@ type peer struct {
 
 func (p *peer) Close() { p.method.close() }
 
+// ErrFailure says that it was the server that ended the conversation.
+var ErrFailure = errors.New("the server answers EAP-Failure")
+
 // Step answers a Request (RFC 3748 sections 4.1 and 5). A Success is believed only when the method is at its end
 // (section 4.2): anybody could have made it.
 func (p *peer) Step(packet []byte) (Step, error) {
@@ -28,9 +31,9 @@ func (p *peer) Step(packet []byte) (Step, error) {
 		return Step{Done: err == nil, MSK: msk}, err
 	case CodeFailure:
 		if err := p.method.failure(); err != nil {
-			return Step{}, fmt.Errorf("%s: %w", p.kind, err)
+			return Step{}, fmt.Errorf("%w: %s: %w", ErrFailure, p.kind, err)
 		}
-		return Step{}, errors.New("the server answers EAP-Failure")
+		return Step{}, ErrFailure
 	case CodeResponse:
 		return Step{}, errors.New("the server sends an EAP-Response; want a Request")
 	}
