@@ -63,7 +63,14 @@ func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 				r.report(t.at.key(key), t.key(key), "this is for certificates; want either it or secret-file")
 			}
 		}
+		if t.has(eapKey) {
+			r.report(t.at.key(eapKey), t.key(eapKey), "want either it or secret-file")
+		}
 		to.PSK = r.secret(t, p.secretFile)
+	case r.giver(t, eapKey).has(eapKey):
+		if p.eap != 0 { // else there is an error of it already
+			r.proveByEAP(to, t, p)
+		}
 	case len(p.authorities) > 0:
 		if to.RemoteID.Kind == wire.IDKeyID {
 			r.report(t.at.key("identity"), t.key("identity"),
@@ -76,6 +83,9 @@ func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 		}
 	case !t.has("secret-file") && !t.has(authorityKey): // else there is an error of it already
 		r.report(t.at, t.key("secret-file"), "is missing; want the path of a file, or ca-file for certificates")
+	}
+	if p.secretFile != "" || !r.giver(t, eapKey).has(eapKey) {
+		r.withoutEAP(t)
 	}
 }
 
@@ -168,7 +178,7 @@ func contents[T any](
 ) (list []T, ok bool) {
 	for _, file := range files {
 		if file == "" {
-			r.report(t.at, t.key(key), "is missing; want the path of a file, as there is a ca-file")
+			r.report(t.at, t.key(key), "is missing; want the path of a file, as this host has to prove itself by a certificate")
 			return nil, false
 		}
 		file = r.path(file)

@@ -14,12 +14,13 @@ import (
 // Content is what a file that a configuration names is for.
 type Content string
 
-// The contents. Of the first four a file must be open to its owner only.
+// The contents. Of the first five a file must be open to its owner only.
 const (
 	PreSharedKey    Content = "the pre-shared key"
 	PrivateKey      Content = "the private key"
 	KeyBundle       Content = "the private key and certificates in PKCS#12"
 	Password        Content = "the password of the PKCS#12 file"
+	EAPPassword     Content = "the password of EAP"
 	Certificates    Content = "certificates"
 	RevocationLists Content = "revocation lists"
 )
@@ -41,7 +42,7 @@ func readFile(path string, content Content) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is no regular file; want a file with %s", path, content)
 	}
-	private := []Content{PreSharedKey, PrivateKey, KeyBundle, Password}
+	private := []Content{PreSharedKey, PrivateKey, KeyBundle, Password, EAPPassword}
 	if perm := info.Mode().Perm(); slices.Contains(private, content) && perm&0o077 != 0 {
 		return nil, fmt.Errorf("%s is open to group or others (mode %04o); run chmod 600 on it", path, perm)
 	}

@@ -32,7 +32,7 @@ func TestSamples(t *testing.T) {
 		t.Fatalf("%d samples, %v", len(samples), err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"ha.psk", "mn1.psk", "mn2.psk", "gw.psk", "rw1.psk", "rw2.psk"} {
+	for _, name := range []string{"ha.psk", "mn1.psk", "mn2.psk", "gw.psk", "rw1.psk", "rw2.psk", "mn1.password"} {
 		write(t, filepath.Join(dir, name), testSecret+"\n", 0o600)
 	}
 	root, key := testpki.NewAuthority(t, "root"), testpki.Key("P-256")
@@ -62,6 +62,11 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s: mipsecd's own policies: %v", sample, c.OwnPolicies)
 		}
 		for _, p := range c.Peers {
+			if byEAP := strings.Contains(sample, "eap"); byEAP != (p.EAP != nil) {
+				t.Errorf("%s: EAP with %s: %v", sample, p.Name, !byEAP)
+			} else if byEAP {
+				continue
+			}
 			certified := strings.Contains(sample, "certificates") && p.Name != "mn2@example.org"
 			if certified && (p.Trust == nil || p.Credential == nil) {
 				t.Errorf("%s: no certificates for %s", sample, p.Name)

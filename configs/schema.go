@@ -90,10 +90,11 @@ type settings struct {
 	ikeLifetime, childLifetime, liveness time.Duration
 	authLifetime                         time.Duration
 	certificateFiles
+	eap eapWay // zero is none
 }
 
 func (s *settings) fields() []field {
-	return append([]field{
+	return slices.Concat([]field{
 		bind(&s.mobility, mobilities, Key{Name: "mobility", Default: `"mobile-ipv6"`,
 			Meaning: "how the home agent gets to know where the mobile node is: by Mobile IPv6, or not before it sets up an IKE_SA " +
 				"from there (a road warrior and its gateway)"}),
@@ -117,7 +118,9 @@ func (s *settings) fields() []field {
 			Meaning: "how long a peer may be silent before it is asked whether it is alive"}),
 		bind(&s.authLifetime, lifetime, Key{Name: "auth-lifetime", Default: `"never"`,
 			Meaning: "after what time both prove anew who they are, in whole seconds; a home agent tells its mobile nodes (RFC 4478)"}),
-	}, s.certificateFiles.fields()...)
+		bind(&s.eap, eapWays, Key{Name: eapKey,
+			Meaning: "the mobile node proves itself by EAP with this method, and the home agent by a certificate"}),
+	}, s.certificateFiles.fields())
 }
 
 // proposals is a default in TOML.
@@ -164,6 +167,7 @@ type peer struct {
 	homeAddresses []netip.Addr
 	wished        netip.Addr
 	secretFile    string
+	eapSettings
 	settings
 }
 
@@ -186,6 +190,7 @@ func (p *peer) fields(role Role) []field {
 			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets; mode 600; without it, certificates prove the peer",
 				minSecret, maxSecret)}),
 	)
+	list = append(list, p.eapSettings.fields(role)...)
 	for _, f := range p.settings.fields() {
 		f.Default, f.Meaning = "", f.Name+" for this peer; without it as at the top"
 		list = append(list, f)

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"mipsecd/ikev2/eap"
@@ -15,9 +16,9 @@ import (
 type EAP struct {
 	// Proves: this host is the one that proves itself, and the other never begins. Else it is the other way round.
 	Proves bool
-	// Begin begins a conversation at that time, of the EAP peer if this host Proves, else of the server. It may be called
+	// Begin begins a conversation of the EAP peer if this host Proves, else of the server, at that time. It may be called
 	// by several engines at once.
-	Begin func(now time.Time) eap.Conversation
+	Begin func(now time.Time, rand io.Reader) eap.Conversation
 }
 
 // maxRounds bounds the packets that one authentication takes from the other side. RFC 7296 section 2.16 wants at least ten
@@ -104,7 +105,7 @@ func (e *Engine) converse(sa *ikeSA, n *negotiation, ps []wire.Payload) {
 		return
 	}
 	if sa.hs.dialogue == nil {
-		sa.hs.dialogue = &dialogue{conversation: sa.peer.EAP.Begin(e.now), idr: wire.FindID(ps, false)}
+		sa.hs.dialogue = &dialogue{conversation: sa.peer.EAP.Begin(e.now, e.cfg.Rand), idr: wire.FindID(ps, false)}
 	}
 	e.step(sa, message.Data, func(s eap.Step, err error) {
 		switch {
@@ -147,7 +148,7 @@ func (e *Engine) askOn(sa *ikeSA, p wire.Payload, then func([]wire.Payload)) {
 // is.
 func (e *Engine) challenge(sa *ikeSA, in inbound, request, answer []wire.Payload) {
 	sa.hs.dialogue = &dialogue{
-		conversation: sa.peer.EAP.Begin(e.now), request: request, idr: sa.peer.LocalID.payload(false),
+		conversation: sa.peer.EAP.Begin(e.now, e.cfg.Rand), request: request, idr: sa.peer.LocalID.payload(false),
 	}
 	e.examine(sa, in, nil, answer)
 }

@@ -3,7 +3,7 @@ package ikev2
 import (
 	"crypto/x509"
 	"errors"
-	"math/rand/v2"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +30,7 @@ func (t scripted) Close() {
 }
 
 type conversations struct {
-	mn, ha func(now time.Time) eap.Conversation
+	mn, ha func(now time.Time, rand io.Reader) eap.Conversation
 }
 
 // newEAP is a world whose home agent has a certificate, and whose mobile node proves itself in a conversation. Change says
@@ -55,11 +55,11 @@ func newEAP(t testing.TB, c conversations, change func(mn, ha *host)) (w *world,
 // passwords are conversations by EAP-MSCHAPv2.
 func passwords(mn, ha string) conversations {
 	return conversations{
-		func(time.Time) eap.Conversation {
-			return eap.MSCHAPv2Peer("mn@example.org", secret.Bytes(mn), rand.NewChaCha8([32]byte{1}))
+		func(_ time.Time, rand io.Reader) eap.Conversation {
+			return eap.MSCHAPv2Peer("mn@example.org", secret.Bytes(mn), rand)
 		},
-		func(time.Time) eap.Conversation {
-			return eap.MSCHAPv2Server("ha", "mn@example.org", secret.Bytes(ha), rand.NewChaCha8([32]byte{2}))
+		func(_ time.Time, rand io.Reader) eap.Conversation {
+			return eap.MSCHAPv2Server("ha", "mn@example.org", secret.Bytes(ha), rand)
 		},
 	}
 }
@@ -82,10 +82,10 @@ func certificates(t testing.TB, name func(*x509.Certificate)) conversations {
 	}
 	mn, ha := credential(name), credential(haName)
 	return conversations{
-		func(now time.Time) eap.Conversation {
+		func(now time.Time, rand io.Reader) eap.Conversation {
 			return eap.TLSPeer("mn@example.org", auth.TLSClient(mn, trust, mustID("ha.example.org").payload(false), now))
 		},
-		func(now time.Time) eap.Conversation {
+		func(now time.Time, rand io.Reader) eap.Conversation {
 			return eap.TLSServer(auth.TLSServer(ha, trust, mustID("mn@example.org").payload(true), now))
 		},
 	}
@@ -155,8 +155,8 @@ func TestRFC7296_2_16_WrongPassword(t *testing.T) {
 func TestRFC7296_2_16_WrongIdentity(t *testing.T) {
 	t.Run("EAP-MSCHAPv2", func(t *testing.T) {
 		c := passwords("a password", "a password")
-		c.mn = func(time.Time) eap.Conversation {
-			return eap.MSCHAPv2Peer("other@example.org", secret.Bytes("a password"), rand.NewChaCha8([32]byte{1}))
+		c.mn = func(_ time.Time, rand io.Reader) eap.Conversation {
+			return eap.MSCHAPv2Peer("other@example.org", secret.Bytes("a password"), rand)
 		}
 		w, mn, ha := newEAP(t, c, nil)
 		w.refusedEAP(mn, ha, "refuses", `it is "other@example.org", not "mn@example.org"`)
@@ -210,7 +210,7 @@ func TestRFC7296_2_16_OnlyWithEAP(t *testing.T) {
 func TestRFC7296_2_16_ResponderFirst(t *testing.T) {
 	asked := false
 	c := passwords("a password", "a password")
-	c.mn = func(time.Time) eap.Conversation {
+	c.mn = func(_ time.Time, rand io.Reader) eap.Conversation {
 		asked = true
 		return nil
 	}
@@ -244,8 +244,8 @@ func TestRFC7296_2_16_NoBinding(t *testing.T) {
 				begin = &c.ha
 			}
 			right := *begin
-			*begin = func(now time.Time) eap.Conversation {
-				conversation := right(now)
+			*begin = func(now time.Time, rand io.Reader) eap.Conversation {
+				conversation := right(now, rand)
 				return scripted{step: func(packet []byte) (eap.Step, error) {
 					s, err := conversation.Step(packet)
 					if s.Done {
@@ -280,8 +280,8 @@ func TestRFC7296_2_16_NoBinding(t *testing.T) {
 
 // A method without a key is bound to nothing but the IKE_SA.
 func TestRFC7296_2_16_MethodWithoutKey(t *testing.T) {
-	keyless := func(steps ...eap.Step) func(time.Time) eap.Conversation {
-		return func(time.Time) eap.Conversation {
+	keyless := func(steps ...eap.Step) func(_ time.Time, rand io.Reader) eap.Conversation {
+		return func(_ time.Time, rand io.Reader) eap.Conversation {
 			return scripted{step: func([]byte) (s eap.Step, err error) {
 				s, steps = steps[0], steps[1:]
 				return s, nil
@@ -297,8 +297,8 @@ func TestRFC7296_2_16_MethodWithoutKey(t *testing.T) {
 }
 
 // endless never comes to its end.
-func endless(closed *int) func(time.Time) eap.Conversation {
-	return func(time.Time) eap.Conversation {
+func endless(closed *int) func(_ time.Time, rand io.Reader) eap.Conversation {
+	return func(_ time.Time, rand io.Reader) eap.Conversation {
 		return scripted{func([]byte) (eap.Step, error) { return eap.Step{Packet: []byte("again")}, nil }, closed}
 	}
 }
@@ -422,5 +422,17 @@ func TestPeersWithEAP(t *testing.T) {
 		if _, err := NewPeerList(&p); err == nil || !strings.Contains(err.Error(), "with EAP one side has a certificate") {
 			t.Errorf("%s: got %v", p.Name, err)
 		}
+	}
+}
+
+// An initiator that has heard of its failure may say good-bye all the same, and is answered.
+func TestRFC7296_2_21_2_GoodbyeAfterFailure(t *testing.T) {
+	w, mn, ha := newEAP(t, passwords("a password", "another"), nil)
+	w.lose = func(p *packet) bool { return strings.Contains(p.summary, "response 3") }
+	mn.key(binding)
+	mn.forge(wire.ExchangeInformational, 4, false, &wire.Notify{Kind: wire.NotifyAuthenticationFailed})
+	ha.hasDropped("the initiator gives up: the peer answered AUTHENTICATION_FAILED")
+	if len(ha.engine.sas) != 0 {
+		t.Error("the IKE_SA is still there")
 	}
 }

@@ -11,6 +11,7 @@ packages=(
 	openssl                     # keys and certificates as people make them
 	tshark                      # an independent reader of packets
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer
+	libcharon-extauth-plugins libcharon-extra-plugins # its EAP
 )
 
 installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

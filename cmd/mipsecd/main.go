@@ -1,3 +1,8 @@
+// EAP-TLS makes the MSK in TLS 1.2 also with peers that lack the Extended Master Secret, such as strongSwan. What this
+// guards against, RFC 7627 section 1, needs a server that the mobile node believes: here that is the home agent, which has
+// proven itself to be the right one before EAP begins.
+//go:debug tlsunsafeekm=1
+
 // Command mipsecd keys the IPsec of Mobile IPv6, on a mobile node or on its home agent, and keeps it alive while the
 // mobile node moves.
 package main

@@ -51,6 +51,7 @@ type mipsecdOptions struct {
 	suite
 	secret    string
 	certified bool   // not by the secret
+	proof     string // what there is in place of the secret, if certified: lines of the peers' tables
 	more      string // lines of the configuration
 	identities
 }
@@ -111,7 +112,7 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 			fmt.Sprintf(mobileNodesConf, lab.HomeAgent, o.more, identityMN, lab.HoA, othersHoA)
 	}
 	if o.certified {
-		conf = strings.ReplaceAll(conf, "secret-file = \"psk\"\n", "")
+		conf = strings.ReplaceAll(conf, "secret-file = \"psk\"\n", o.proof)
 	}
 	write(t, m.path("mipsecd.toml"), o.identities.in(conf))
 	write(t, m.path("psk"), cmp.Or(o.secret, secretText))

@@ -15,15 +15,18 @@ func FromConfig(c *configs.Config) (Options, error) {
 		return Options{}, err
 	}
 	var trusts []*auth.Trust
+	signs := false
 	for _, p := range c.Peers {
 		if p.Trust != nil {
 			trusts = append(trusts, p.Trust)
 		}
+		signs = signs || p.Credential != nil
 	}
 	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
 		Peers:       peers,
 		IKE:         c.IKE,
 		CertRequest: auth.Request(trusts...),
+		Signs:       signs,
 		Childless:   c.Childless,
 		NAT:         c.NAT,
 		Timing:      c.Timing,
