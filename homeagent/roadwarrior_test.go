@@ -47,6 +47,28 @@ func TestRoadWarriorIsWhereItsIKESAIs(t *testing.T) {
 	s.says(shut+"report gone mn: nobody knows where it is", spd.PeerDown{Peer: "mn", ID: 3})
 }
 
+// A NAT before a road warrior has another address for it: the tunnel moves there, with what gets it through.
+func TestRFC7296Section2_23RoadWarriorsNATMoves(t *testing.T) {
+	s := newScript(t, false, RoadWarrior("mn", migrate.NewIKE))
+	s.agent.Step(start, migrate.Snapshot{})
+	here, there := spd.Path{Local: HA, Remote: CoA1}, spd.Path{Local: HA, Remote: CoA2}
+	s.agent.Step(start, migrate.Keying{Notice: spd.PeerUp{Peer: "mn", ID: 1, Path: here}})
+	ports := spd.Encap{Src: 4500, Dst: 20001}
+	s.says("", spd.PeerMoved{Peer: "mn", ID: 2, Old: here, New: there, Encap: ports}) // another IKE_SA
+	s.says("", spd.PeerMoved{Peer: "mn", ID: 1, Old: here, New: here, Encap: ports})
+	s.says(`
+		carry
+		migrate in HoA -> * any from CoA1 -> HA to CoA2 -> HA, udp 20001 -> 4500
+		migrate out * -> HoA any from HA -> CoA1 to HA -> CoA2, udp 4500 -> 20001
+		migrate fwd HoA -> * any from CoA1 -> HA to CoA2 -> HA, udp 20001 -> 4500
+		or else
+		set in HoA -> * any protect esp/tunnel/CoA2 -> HA/unique:7
+		set out * -> HoA any protect esp/tunnel/HA -> CoA2/unique:8
+		set fwd HoA -> * any protect esp/tunnel/CoA2 -> HA/unique:7
+		report moved mn: to CoA2
+	`, spd.PeerMoved{Peer: "mn", ID: 1, Old: here, New: there, Encap: ports})
+}
+
 // A gateway cannot find a road warrior: it keys what its kernel calls for on the IKE_SA that is there.
 func TestGatewayBeginsNoIKESA(t *testing.T) {
 	home := RoadWarrior("mn", migrate.NewIKE)

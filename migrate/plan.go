@@ -77,6 +77,9 @@ func (p *Plan) migrate(m spd.Migrate) {
 		c.Old, c.New = c.New, c.Old
 		back.Changes[i] = c
 	}
+	if m.Encap != (spd.Encap{}) {
+		what += ", " + m.Encap.String()
+	}
 	p.steps = append(p.steps, step{
 		what: what,
 		do:   func(k Mover) error { return k.Migrate(m) },

@@ -26,9 +26,9 @@ func (p *Place) agent() netip.Addr {
 	return p.HomeAgent
 }
 
-// locate takes a road warrior and its tunnel to a path. With keep its SAs go along; should they not, the tunnel is set
-// where it is now, and the kernel calls for new ones.
-func (h *Homes) locate(now time.Time, p *Place, path spd.Path, keep bool) []Effect {
+// locate takes a road warrior and its tunnel to a path. With keep its SAs go along, encapsulated like this; should they not,
+// the tunnel is set where it is now, and the kernel calls for new ones.
+func (h *Homes) locate(now time.Time, p *Place, path spd.Path, keep bool, encap spd.Encap) []Effect {
 	if p.CareOf.IsValid() && h.Path(p) == path {
 		return nil
 	}
@@ -40,7 +40,7 @@ func (h *Homes) locate(now time.Time, p *Place, path spd.Path, keep bool) []Effe
 	if keep && known {
 		var along Plan
 		for i := range is {
-			along.follow(was[i], is[i], spd.Endpoints{Src: path.Local, Dst: path.Remote})
+			along.follow(was[i], is[i], spd.Endpoints{Src: path.Local, Dst: path.Remote}, encap)
 		}
 		plan = along.or(plan)
 	}
@@ -63,7 +63,7 @@ func (h *Homes) attach(now time.Time, p *Place) []Effect {
 		return nil
 	}
 	path := h.path(p, careOf)
-	moved := h.locate(now, p, path, true)
+	moved := h.locate(now, p, path, true, spd.Encap{})
 	if len(moved) > 0 && h.peers[p.Peer][0] == p { // once for each peer
 		moved = append(moved, Tell{spd.Relocate{Peer: p.Peer, Path: path, Renew: true}})
 	}
@@ -103,7 +103,14 @@ func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
 			if !h.onHA {
 				return nil // the road warrior may have moved on since
 			}
-			return h.locate(now, p, n.Path, false)
+			return h.locate(now, p, n.Path, false, spd.Encap{})
+		})
+	case spd.PeerMoved:
+		follow(n.Peer, func(p *Place) []Effect {
+			if p.ike != n.ID {
+				return nil
+			}
+			return h.locate(now, p, n.New, true, n.Encap)
 		})
 	case spd.PeerDown:
 		follow(n.Peer, func(p *Place) []Effect {
@@ -124,7 +131,7 @@ func (h *Homes) lost(now time.Time, p *Place) []Effect {
 	case !p.CareOf.IsValid():
 		return nil
 	case !h.onHA:
-		return h.locate(now, p, spd.Path{Local: p.CareOf, Remote: p.HomeAgent}, false)
+		return h.locate(now, p, spd.Path{Local: p.CareOf, Remote: p.HomeAgent}, false, spd.Encap{})
 	}
 	p.CareOf, p.gateway, p.Since = netip.Addr{}, netip.Addr{}, now
 	return []Effect{

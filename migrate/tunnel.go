@@ -20,7 +20,7 @@ func Between(tunnels []spd.Policy, home, from, to netip.Addr, km spd.Endpoints) 
 		}
 	}
 	for _, t := range tunnels {
-		p.follow(t, moved(t, from, to), km)
+		p.follow(t, moved(t, from, to), km, spd.Encap{})
 	}
 	if to == home {
 		for _, t := range tunnels {
@@ -30,9 +30,12 @@ func Between(tunnels []spd.Policy, home, from, to netip.Addr, km spd.Endpoints) 
 	return p
 }
 
-// follow plans that a tunnel moves to where another policy with its key has it.
-func (p *Plan) follow(was, is spd.Policy, km spd.Endpoints) {
-	m := spd.Migrate{PolicyKey: was.PolicyKey, KMAddress: km}
+// follow plans that a tunnel moves to where another policy with its key has it. Encap is the encapsulation of what goes out.
+func (p *Plan) follow(was, is spd.Policy, km spd.Endpoints, encap spd.Encap) {
+	m := spd.Migrate{PolicyKey: was.PolicyKey, KMAddress: km, Encap: encap}
+	if was.Dir != spd.Out {
+		m.Encap = encap.Reverse()
+	}
 	for i, t := range is.Templates {
 		m.Changes = append(m.Changes, spd.EndpointChange{
 			Proto: t.Proto, Mode: t.Mode, Reqid: t.Reqid, Old: was.Templates[i].Endpoints, New: t.Endpoints,

@@ -13,7 +13,6 @@ import (
 	"mipsecd/cmd/mipsecd/agent"
 	"mipsecd/cmd/mipsecd/sim"
 	"mipsecd/configs"
-	"mipsecd/ikev2"
 	"mipsecd/internal/vnet"
 	"mipsecd/migrate"
 	"mipsecd/spd"
@@ -107,7 +106,7 @@ func newRoads(t *testing.T, mobility, gateway string, careOf ...string) *roads {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opt.Engine.Rand, opt.Backend, opt.Conn, opt.Addresses = rand.Reader, h.Kernel.Open(), h.Node.ListenUDP(ikev2.Port), addresses
+		opt.Engine.Rand, opt.Backend, opt.Conn, opt.Addresses = rand.Reader, h.Kernel.Open(), h.Node.ListenIKE(), addresses
 		opt.Watch = r.watch
 		a := agent.New(opt)
 		running.Go(func() {
