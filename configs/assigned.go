@@ -10,8 +10,8 @@ import (
 	"mipsecd/spd"
 )
 
-// pooled are what a home agent assigns and tells its mobile nodes.
-func (d *document) pooled() []field {
+// assigning are the keys about what a home agent assigns and tells its mobile nodes.
+func (d *document) assigning() []field {
 	return []field{
 		bind(&d.Pool.Prefix, homePrefix, Key{Name: "home-prefix", Role: HomeAgent,
 			Meaning: "the prefix of the home link, out of which home addresses are assigned"}),
@@ -21,6 +21,8 @@ func (d *document) pooled() []field {
 			Meaning: "how long an assigned home address stays a mobile node's after its last IKE_SA has ended"}),
 		bind(&d.Pool.DNS, oneOrMore(address), Key{Name: "dns", Role: HomeAgent,
 			Meaning: "the name servers that mobile nodes are told of"}),
+		bind(&d.HomeInterface, label, Key{Name: "home-interface", Role: MobileNode, Default: `"lo"`,
+			Meaning: "the interface that an assigned home address is put on"}),
 	}
 }
 

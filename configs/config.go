@@ -59,6 +59,8 @@ type Config struct {
 	Limits ikev2.Limits
 	// Interfaces are those whose addresses may be care-of addresses; empty allows all.
 	Interfaces []string
+	// HomeInterface is where a mobile node has a home address that is assigned.
+	HomeInterface string
 	// ControlSocket is the path of the socket on which the running agent is asked and told.
 	ControlSocket string
 	LogLevel      slog.Level

@@ -57,6 +57,7 @@ func TestShortestMobileNode(t *testing.T) {
 		}},
 		IKE: suite.DefaultIKE(), Childless: true, Timing: ikev2.DefaultTiming, Limits: ikev2.DefaultLimits,
 		Pool:          homeagent.Pool{Hold: time.Hour},
+		HomeInterface: "lo",
 		ControlSocket: "/run/mipsecd/control",
 		LogLevel:      slog.LevelInfo,
 	}
@@ -155,6 +156,7 @@ auth-lifetime = "12h"
 			},
 			DNS: []netip.Addr{netip.MustParseAddr("2001:db8:1::53"), netip.MustParseAddr("fd00::53")},
 		},
+		HomeInterface: "lo",
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},
 		Limits:        ikev2.Limits{Cookies: 10, HalfOpen: 20, HalfOpenPerNetwork: 5},
@@ -163,9 +165,9 @@ auth-lifetime = "12h"
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %+v %+v, want %+v", got, got.Peers[0], got.Peers[1], want)
 	}
-	got = parse(t, mobileNode(`interfaces = ["eth0", "wlan0"]`, ""))
-	if !slices.Equal(got.Interfaces, []string{"eth0", "wlan0"}) {
-		t.Errorf("got interfaces %q", got.Interfaces)
+	got = parse(t, mobileNode("interfaces = [\"eth0\", \"wlan0\"]\nhome-interface = \"dummy0\"", ""))
+	if !slices.Equal(got.Interfaces, []string{"eth0", "wlan0"}) || got.HomeInterface != "dummy0" {
+		t.Errorf("got interfaces %q, home interface %q", got.Interfaces, got.HomeInterface)
 	}
 }
 

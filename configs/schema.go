@@ -59,7 +59,7 @@ func (d *document) fields() []field {
 		bind(&d.Kernel, kernels, Key{Name: "kernel", Default: `"auto"`,
 			Meaning: "the interface to the kernel's IPsec; auto is xfrm where the system has it, and pfkey elsewhere"}),
 		bind(&d.keying, keying, Key{Name: "keying", Default: `"ikev2"`, Meaning: "the key exchange protocol"}),
-	}, d.pooled(), d.settings.fields(), []field{
+	}, d.assigning(), d.settings.fields(), []field{
 		bind(&d.Childless, boolean, Key{Name: "childless", Default: "true",
 			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
 		bind(&d.NAT, nats, Key{Name: "nat-traversal", Default: `"auto"`,

@@ -354,3 +354,28 @@ func TestRangesOfAPrefix(t *testing.T) {
 		t.Errorf("%d addresses: %s %s %s", p.size(), p.at(0), p.at(1), p.at(2))
 	}
 }
+
+// A road warrior that is assigned its address has a tunnel to where it asks from.
+func TestRoadWarriorIsAssignedAnAddress(t *testing.T) {
+	open := RoadWarrior("mn", migrate.NewIKE)
+	open.HomeAddress = netip.Addr{}
+	pool := rooms(0)
+	pool.Ranges = []Range{{HoA, HoA}}
+	s := &inn{script{t, New([]migrate.Home{open}, false, pool)}, start}
+	if got := s.gets("mn", netip.Addr{}); got != HoA {
+		t.Errorf("it is assigned %s", got)
+	}
+	here := spd.Path{Local: HA, Remote: CoA1}
+	s.says("grant 6 payload with mn (tunnel, HA - CoA1) [* any] [HoA any] reqids 8 7", wants("mn", everyone, here))
+	s.says(`
+		carry
+		set in HoA -> * any protect esp/tunnel/CoA1 -> HA/unique:7
+		set out * -> HoA any protect esp/tunnel/HA -> CoA1/unique:8
+		set fwd HoA -> * any protect esp/tunnel/CoA1 -> HA/unique:7
+		report moved mn: to CoA1`, spd.PeerUp{Peer: "mn", ID: 1, Path: here})
+	s.down("mn", 1)
+	s.says("grant 6 payload with mn (tunnel, HA - CoA1) [* any] [HoA any] reqids 8 7", wants("mn", everyone, here))
+	if effects := s.pass(pool.Hold); len(effects) != 2 || len(s.agent.Places()) != 0 {
+		t.Errorf("in the end %v, places %v", effects, s.agent.Places())
+	}
+}

@@ -22,7 +22,7 @@ func (h *Homes) AddressesWith(peer string) (list []netip.Addr) {
 // Assign gives an open home its address, which no other has. Where mipsecd owns the policies they are set: where the
 // mobile node is, if its mobility daemon was faster.
 func (h *Homes) Assign(now time.Time, open Home, address netip.Addr) []Effect {
-	p := &Place{Home: open}
+	p := &Place{Home: open, Assigned: true}
 	p.HomeAddress = address
 	h.add(p)
 	if s, ok := h.early[address]; ok && h.bindingOf(s) == p {
@@ -45,6 +45,29 @@ func (h *Homes) bindEarly(s spd.CareOfState) {
 	default:
 		h.early[s.Endpoints.Src] = s
 	}
+}
+
+// OpenPath is where the home agent of an open home on this host can be reached from by now. Not ok if it cannot.
+func (h *Homes) OpenPath(open Home) (path spd.Path, ok bool) {
+	path = spd.Path{Local: h.source(&Place{Home: open}, h.here), Remote: open.HomeAgent}
+	return path, path.Local.IsValid()
+}
+
+// OpenDemand is what a mobile node asks for first of the home agent of an open home: the first pair of SAs that its
+// policies will want, for whichever address it is assigned.
+func (h *Homes) OpenDemand(open Home, path spd.Path) spd.Demand {
+	all := spd.PrefixRange(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
+	open.HomeAddress = all.Start // stands for it
+	policies := open.Policies(h.onHA, path.Local)
+	out, in := policies[0], policies[1]
+	wanted := func(x Protection) bool { return slices.Contains(open.What, x) }
+	d := spd.Demand{
+		Peer: open.Peer, Name: string(Protections[slices.IndexFunc(Protections, wanted)]), Mode: out.Templates[0].Mode,
+		Traffic: spd.NewTraffic(out.Selector, in.Selector), Unassigned: true, Local: path.Local, Remote: path.Remote,
+		ReqidOut: out.Templates[0].Reqid, ReqidIn: in.Templates[0].Reqid,
+	}
+	d.Traffic.Local[0].End = all.End
+	return d
 }
 
 // Release takes an address that was assigned away from its home, which is open again, and the policies with it.

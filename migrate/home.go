@@ -36,6 +36,9 @@ type Place struct {
 	CareOf netip.Addr
 	Since  time.Time
 	bound  bool // the kernel has a Mobile IPv6 state for it
+	// Assigned: not configured. DNS are the name servers that were told with it.
+	Assigned bool
+	DNS      []netip.Addr
 
 	// Of a road warrior: the IKE_SA in use, and where that finds the gateway if not at HomeAgent.
 	ike     uint64

@@ -42,6 +42,9 @@ type Addresses struct {
 // Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
 type Connect struct{ Peer string }
 
+// End says that the agent ends: what was assigned to this host is given up.
+type End struct{}
+
 // Tick says only that time has passed.
 type Tick struct{}
 
@@ -51,6 +54,7 @@ func (Snapshot) input()  {}
 func (Addresses) input() {}
 func (Connect) input()   {}
 func (Tick) input()      {}
+func (End) input()       {}
 
 // Effect is one thing that a role wants done.
 type Effect interface{ effect() }
@@ -60,6 +64,12 @@ type Tell struct{ spd.Command }
 
 // Carry wants a plan applied to the kernel.
 type Carry struct{ Plan }
+
+// SetAddress wants an assigned home address on this host or, when Gone, no longer.
+type SetAddress struct {
+	Address netip.Addr
+	Gone    bool
+}
 
 // Reread wants a Snapshot.
 type Reread struct{}
@@ -72,7 +82,8 @@ type Report struct {
 	Detail      string
 }
 
-func (Tell) effect()   {}
-func (Carry) effect()  {}
-func (Reread) effect() {}
-func (Report) effect() {}
+func (Tell) effect()       {}
+func (Carry) effect()      {}
+func (SetAddress) effect() {}
+func (Reread) effect()     {}
+func (Report) effect()     {}

@@ -19,12 +19,18 @@ type Node struct {
 	image     *image.Image
 	homes     *migrate.Homes
 	addresses []netip.Addr
+	tenancies []*tenancy
 }
 
-// New makes a mobile node with these home addresses. With own, mipsecd installs and moves the policies; otherwise the
-// mobility daemon does, and none is touched but those of road warriors.
+// New makes a mobile node with these home addresses. A home without an address has one assigned by its home agent. With
+// own, mipsecd installs and moves the policies; otherwise the mobility daemon does, and none is touched but those of road
+// warriors.
 func New(homes []migrate.Home, own bool) *Node {
-	return &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own)}
+	n := &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own)}
+	for _, open := range n.homes.Open() {
+		n.tenancies = append(n.tenancies, &tenancy{open: open, sas: map[uint64]bool{}})
+	}
+	return n
 }
 
 // Step implements migrate.Role.
@@ -40,11 +46,20 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 	case migrate.Addresses:
 		n.addresses = in.List
 		n.emit(n.homes.Attached(n.now, in)...)
+	case migrate.Tick:
+	case migrate.End:
+		for _, t := range n.tenancies {
+			n.vacate(t)
+		}
+		n.tenancies = nil
 	case migrate.Connect:
 		if p := n.homes.With(in.Peer); p != nil {
 			n.tell(spd.Connect{Peer: p.Peer, Path: n.path(p)})
+		} else if t := n.tenancyOf(in.Peer); t != nil {
+			t.again = time.Time{}
 		}
 	}
+	n.seek()
 	out := n.effects
 	n.effects = nil
 	return out
@@ -135,6 +150,7 @@ func (n *Node) migrated(m spd.Migrate) {
 // keying follows what the key exchange says, and answers what a home agent asks for.
 func (n *Node) keying(notice spd.Notice) {
 	n.image.Notice(notice)
+	n.tenant(notice)
 	n.emit(n.homes.Keyed(n.now, notice)...)
 	switch x := notice.(type) {
 	case spd.Request:
@@ -153,6 +169,3 @@ func (n *Node) snapshot(s migrate.Snapshot) {
 	}
 	n.emit(n.homes.Begin(n.now, s)...)
 }
-
-// Deadline implements migrate.Role.
-func (n *Node) Deadline() time.Time { return time.Time{} }

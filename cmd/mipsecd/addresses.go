@@ -19,7 +19,7 @@ func usable(ctx context.Context, w *addrs.Watcher, cfg *configs.Config) <-chan m
 			here := migrate.Addresses{Sources: map[netip.Addr]netip.Addr{}}
 			for _, a := range change.Addresses {
 				allowed := len(cfg.Interfaces) == 0 || slices.Contains(cfg.Interfaces, a.Interface)
-				if !a.Tentative && !a.Deprecated && !a.Down && allowed {
+				if !a.Tentative && !a.Deprecated && !a.Down && !a.Home && allowed {
 					here.List = append(here.List, a.Addr)
 				}
 			}

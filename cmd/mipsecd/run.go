@@ -63,6 +63,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return fmt.Errorf("watching addresses: %w", err)
 	}
 	defer watcher.Close()
+	opt.HomeAddresses = homeInterface{cfg.HomeInterface}
 	opt.Addresses = usable(ctx, watcher, cfg)
 
 	a := agent.New(opt)

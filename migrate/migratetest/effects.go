@@ -56,6 +56,11 @@ func describe(e migrate.Effect) string {
 		return command(e.Command)
 	case migrate.Carry:
 		return "carry\n" + e.String()
+	case migrate.SetAddress:
+		if e.Gone {
+			return "no address " + e.Address.String()
+		}
+		return "address " + e.Address.String()
 	case migrate.Reread:
 		return "reread"
 	case migrate.Report:

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"runtime"
 	"sync"
 	"time"
@@ -30,6 +31,8 @@ type Options struct {
 	Conn   udp.Conn
 	// Addresses delivers this host's addresses, whole, whenever they change; nil if they do not.
 	Addresses <-chan migrate.Addresses
+	// HomeAddresses takes the home addresses that are assigned to this host; nil where none is asked for.
+	HomeAddresses HomeAddresses
 	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, migrate.Report or Failure. It is called from
 	// several goroutines.
 	Watch func(time.Time, any)
@@ -39,6 +42,14 @@ type Options struct {
 type CareOfSource interface {
 	CareOfStates() ([]spd.CareOfState, error)
 	Events() <-chan spd.Event
+}
+
+// HomeAddresses are home addresses on this host.
+type HomeAddresses interface {
+	// Add puts an address onto the host; one that is there already is fine.
+	Add(netip.Addr) error
+	// Remove takes it away; one that is gone already is fine.
+	Remove(netip.Addr) error
 }
 
 // Failure is something that went wrong and that nobody else answers for.
@@ -99,7 +110,7 @@ func (a *Agent) Run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-		a.farewell()
+		a.farewell(running)
 		stop(nil)
 	case <-running.Done():
 	}
@@ -167,8 +178,8 @@ func (a *Agent) failed(what string, err error) {
 const goodbye = 2 * time.Second
 
 // farewell deletes what is established, here and at the peers, and here also what a peer does not answer for. Policies
-// stay: without SAs nothing passes in clear.
-func (a *Agent) farewell() {
+// stay: without SAs nothing passes in clear. Only those of a home address that was assigned go, with that.
+func (a *Agent) farewell(running context.Context) {
 	ctx, cancel := context.WithTimeout(context.Background(), goodbye)
 	defer cancel()
 	for _, s := range a.shards {
@@ -186,5 +197,9 @@ func (a *Agent) farewell() {
 		}
 		s.inbox.put(ikev2.Abandon{})
 		s.ask(func(*ikev2.Engine) {}) // until that is done
+	}
+	select {
+	case a.calls <- func() { a.step(migrate.End{}) }:
+	case <-running.Done(): // the role has failed
 	}
 }

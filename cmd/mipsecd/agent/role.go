@@ -87,12 +87,23 @@ func (a *Agent) step(in migrate.Input) {
 			a.tell(f.Command)
 		case migrate.Carry:
 			a.failed("changing policies", f.Apply(a.opt.Backend))
+		case migrate.SetAddress:
+			a.setAddress(f)
 		case migrate.Reread:
 			a.failed("reading the kernel anew", a.snapshot())
 		default:
 			a.watch(f)
 		}
 	}
+}
+
+// setAddress puts an assigned home address onto this host, or takes it away.
+func (a *Agent) setAddress(s migrate.SetAddress) {
+	set, what := a.opt.HomeAddresses.Add, "adding home address "
+	if s.Gone {
+		set, what = a.opt.HomeAddresses.Remove, "removing home address "
+	}
+	a.failed(what+s.Address.String(), set(s.Address))
 }
 
 // remember notes which IKE_SAs there are with a peer: the first octet of one's SPI tells its shard.
@@ -108,8 +119,8 @@ func (a *Agent) remember(n spd.Notice) {
 	}
 }
 
-// tell gives a command to the shards that it concerns: a Grant or AddressGrant to the one that asked, a Key or Connect to the one that
-// has the peer, others to all that may have something with the peer.
+// tell gives a command to the shards that it concerns: a Grant or AddressGrant to the one that asked, a Key or Connect to
+// the one that has the peer, others to all that may have something with the peer.
 func (a *Agent) tell(c spd.Command) {
 	switch c := c.(type) {
 	case spd.Grant:

@@ -26,6 +26,10 @@ type Binding struct {
 	// CareOf is the home address at home, and null as long as nothing is known.
 	CareOf *netip.Addr `json:"care_of_address"`
 	Since  *time.Time  `json:"since"`
+	// Assigned: the home address is not configured, but the home agent's choice. DNS are the name servers that a mobile
+	// node was told with it.
+	Assigned bool         `json:"assigned"`
+	DNS      []netip.Addr `json:"dns"`
 }
 
 // IKESA is one IKE_SA and its Child SAs.
@@ -63,7 +67,9 @@ func (a *Agent) Status() (Status, error) {
 	select {
 	case a.calls <- func() {
 		for _, p := range a.opt.Role.Places() {
-			b := Binding{Peer: p.Peer, HomeAddress: p.HomeAddress, HomeAgent: p.HomeAgent}
+			b := Binding{
+				Peer: p.Peer, HomeAddress: p.HomeAddress, HomeAgent: p.HomeAgent, Assigned: p.Assigned, DNS: append([]netip.Addr{}, p.DNS...),
+			}
 			if p.CareOf.IsValid() {
 				b.CareOf, b.Since = &p.CareOf, &p.Since
 			}

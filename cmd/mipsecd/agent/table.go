@@ -20,9 +20,18 @@ func (s Status) Table() string {
 				where = "at home"
 			}
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", b.HomeAddress, where, since, b.Peer)
+		kind := ""
+		if b.Assigned {
+			kind = "assigned"
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\n", b.HomeAddress, where, since, b.Peer, kind)
 	}
 	w.Flush()
+	for _, b := range s.Bindings {
+		if len(b.DNS) > 0 {
+			fmt.Fprintf(&out, "Name servers of %s: %s\n", b.Peer, strings.Trim(fmt.Sprint(b.DNS), "[]"))
+		}
+	}
 	for _, sa := range s.IKESAs {
 		fmt.Fprintf(&out, "IKE_SA with %s, %s, %s %s\n", sa.Peer, sa.State, sa.Suite, role(sa.Initiator))
 		fmt.Fprintf(&out, "  %s - %s  SPIs %s %s\n", sa.Local.Addr(), sa.Remote.Addr(), sa.SPIi, sa.SPIr)

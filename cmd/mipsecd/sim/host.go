@@ -44,6 +44,22 @@ func (h *Host) SetLocal(addrs ...netip.Addr) {
 	h.local = addrs
 }
 
+// Add makes the host answer to one more address: a home address that is assigned.
+func (h *Host) Add(a netip.Addr) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.local = append(slices.Clone(h.local), a)
+	return nil
+}
+
+// Remove makes the host answer to an address no longer.
+func (h *Host) Remove(a netip.Addr) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.local = slices.DeleteFunc(slices.Clone(h.local), func(other netip.Addr) bool { return other == a })
+	return nil
+}
+
 // IsLocal reports whether the host answers to an address.
 func (h *Host) IsLocal(a netip.Addr) bool {
 	h.mu.Lock()

@@ -1,0 +1,192 @@
+package agent_test
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/cmd/mipsecd/sim"
+	"mipsecd/configs"
+	"mipsecd/ikev2"
+	"mipsecd/internal/vnet"
+	"mipsecd/migrate"
+)
+
+const (
+	assigning = `
+role = "home-agent"
+identity = "ha.example.org"
+address = "2001:db8:1::1"
+policies = "mipsecd"
+protect = ["binding", "payload"]
+home-prefix = "2001:db8:1::/64"
+pool = "2001:db8:1::1000-2001:db8:1::1001"
+dns = "2001:db8:1::53"
+
+[[mobile-node]]
+identity = "mn1@example.org"
+home-address = "assigned"
+secret-file = "psk"
+
+[[mobile-node]]
+identity = "mn2@example.org"
+home-address = "assigned"
+secret-file = "psk"
+`
+	assignedNode = `
+role = "mobile-node"
+identity = "NAME@example.org"
+policies = "mipsecd"
+protect = ["binding", "payload"]
+
+[home-agent]
+identity = "ha.example.org"
+address = "2001:db8:1::1"
+home-address = "assigned"
+secret-file = "psk"
+`
+)
+
+// town is a virtual network with agents on some of its hosts.
+type town struct {
+	t       *testing.T
+	network *vnet.Network
+}
+
+// host adds a host on a link of its own.
+func (w *town) host(name string, seed uint64, prefix, address string) *sim.Host {
+	w.t.Helper()
+	h := sim.NewHost(w.network, name, seed)
+	a := netip.MustParseAddr(address)
+	h.SetLocal(a)
+	if err := h.Node.Attach(w.network.AddLink(name, netip.MustParsePrefix(prefix)), a); err != nil {
+		w.t.Fatal(err)
+	}
+	return h
+}
+
+// running is an agent that can be stopped.
+type running struct {
+	*agent.Agent
+	stop func()
+}
+
+// start runs an agent on a host that can send from these addresses, until it is stopped or the test ends.
+func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) running {
+	w.t.Helper()
+	cfg, err := configs.Parse(h.Name+".toml", []byte(config), func(string, configs.Content) ([]byte, error) {
+		return []byte("a secret of all"), nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	opt, err := agent.FromConfig(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	opt.Engine.Rand, opt.Backend, opt.Conn = rand.Reader, h.Kernel.Open(), h.Node.ListenUDP(ikev2.Port)
+	opt.HomeAddresses = h
+	opt.Watch = func(_ time.Time, what any) {
+		if f, failed := what.(agent.Failure); failed {
+			w.t.Error(h.Name, f)
+		}
+	}
+	list := make(chan migrate.Addresses, 1)
+	list <- migrate.Addresses{List: addresses}
+	opt.Addresses = list
+	a := agent.New(opt)
+	ctx, cancel := context.WithCancel(context.Background())
+	var all sync.WaitGroup
+	all.Go(func() { h.Tick(ctx) })
+	all.Go(func() {
+		defer opt.Backend.Close()
+		if err := a.Run(ctx); err != nil {
+			w.t.Error(h.Name, err)
+		}
+	})
+	r := running{a, func() {
+		cancel()
+		all.Wait()
+	}}
+	w.t.Cleanup(r.stop)
+	return r
+}
+
+// binding waits until an agent has one for a peer.
+func (w *town) binding(a running, peer string) agent.Binding {
+	w.t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		s, err := a.Status()
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if i := slices.IndexFunc(s.Bindings, func(b agent.Binding) bool { return b.Peer == peer }); i >= 0 {
+			return s.Bindings[i]
+		}
+	}
+	w.t.Fatalf("no binding with %s", peer)
+	return agent.Binding{}
+}
+
+// Mobile nodes without a home address are assigned one each, under which the correspondent reaches them; they give it up
+// when they end, and get it again when they come back.
+func TestAssignedHomeAddresses(t *testing.T) {
+	w := &town{t, vnet.New(1)}
+	t.Cleanup(w.network.Close)
+	haAddress, careOf := netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8:f1::1")
+	ha := w.host("ha", 1, "2001:db8:1::/64", haAddress.String())
+	mn1 := w.host("mn1", 2, "2001:db8:f1::/64", careOf.String())
+	mn2 := w.host("mn2", 3, "2001:db8:f2::/64", "2001:db8:f2::1")
+	cn := w.host("cn", 4, "2001:db8:c::/64", "2001:db8:c::1")
+	link := w.network.AddLink("proxied", netip.MustParsePrefix("2001:db8:1::1000/120"))
+	sim.NewHomeDaemon(ha, haAddress, link)
+
+	homeAgent := w.start(ha, assigning)
+	config := func(name string) string { return strings.ReplaceAll(assignedNode, "NAME", name) }
+	node1 := w.start(mn1, config("mn1"), careOf)
+	node2 := w.start(mn2, config("mn2"), netip.MustParseAddr("2001:db8:f2::1"))
+	one, two := w.binding(node1, "ha.example.org"), w.binding(node2, "ha.example.org")
+	for _, b := range []agent.Binding{one, two} {
+		if !b.Assigned || len(b.DNS) != 1 || b.DNS[0] != netip.MustParseAddr("2001:db8:1::53") {
+			t.Errorf("binding %+v", b)
+		}
+	}
+	if one.HomeAddress == two.HomeAddress || !mn1.IsLocal(one.HomeAddress) || !mn2.IsLocal(two.HomeAddress) {
+		t.Fatalf("home addresses %s and %s", one.HomeAddress, two.HomeAddress)
+	}
+	if b := w.binding(homeAgent, "mn1@example.org"); !b.Assigned || b.HomeAddress != one.HomeAddress {
+		t.Errorf("on the home agent %+v", b)
+	}
+	if s, err := node1.Status(); err != nil || !strings.Contains(s.Table(), "assigned\nName servers of ha.example.org: 2001:db8:1::53\n") {
+		t.Errorf("%v:\n%s", err, s.Table())
+	}
+
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	daemon := sim.NewMobileDaemon(mn1, one.HomeAddress, haAddress)
+	if err := daemon.Register(ctx, careOf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.NewPinger(cn, netip.MustParseAddr("2001:db8:c::1"), one.HomeAddress).Ping(ctx); err != nil {
+		t.Error(err)
+	}
+
+	node1.stop()
+	if mn1.IsLocal(one.HomeAddress) {
+		t.Error("the host still answers to the home address")
+	}
+	policies, err := mn1.Kernel.Open().Policies()
+	if err != nil || len(policies) > 0 {
+		t.Errorf("policies that are left: %v, %v", policies, err)
+	}
+	again := w.start(mn1, config("mn1"), careOf)
+	if b := w.binding(again, "ha.example.org"); b.HomeAddress != one.HomeAddress {
+		t.Errorf("after a restart %s, not %s", b.HomeAddress, one.HomeAddress)
+	}
+}
