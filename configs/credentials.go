@@ -3,6 +3,7 @@ package configs
 import (
 	"crypto"
 	"crypto/x509"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ type certificateFiles struct {
 	certificate, privateKey string
 	pkcs12, password        string
 	authorities, lists      []string
+	ocsp                    auth.OCSP
 	sha1                    bool
 }
 
@@ -28,6 +30,7 @@ const (
 	passwordKey    = "pkcs12-password-file"
 	authorityKey   = "ca-file"
 	listKey        = "crl-file"
+	ocspKey        = "ocsp"
 	sha1Key        = "signature-sha1"
 )
 
@@ -47,6 +50,10 @@ func (f *certificateFiles) fields() []field {
 		bind(&f.lists, oneOrMore(path), Key{Name: listKey,
 			Meaning: "has the authorities' revocation lists in PEM or DER; with one, every certificate of a peer needs a list of " +
 				"its issuer that is up to date"}),
+		bind(&f.ocsp, ocspModes, Key{Name: ocspKey, Default: `"off"`,
+			Meaning: "whether the OCSP responder that a peer's certificate names is asked (by http) if it is revoked, where no " +
+				"crl-file tells: never, and then a certificate of unknown state is taken (soft) or refused (hard); a revoked one " +
+				"always is refused, and each below the ca-file's counts"}),
 		bind(&f.sha1, boolean, Key{Name: sha1Key, Default: "false",
 			Meaning: "RSA signatures may be with SHA-1, for peers that do not speak RFC 7427, such as strongSwan with " +
 				"signature_authentication = no; SHA-1 is weak"}),
@@ -58,7 +65,7 @@ func (f *certificateFiles) fields() []field {
 func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 	switch {
 	case p.secretFile != "":
-		for _, key := range []string{certificateKey, privateKeyKey, pkcs12Key, passwordKey, authorityKey, listKey, sha1Key} {
+		for _, key := range []string{certificateKey, privateKeyKey, pkcs12Key, passwordKey, authorityKey, listKey, ocspKey, sha1Key} {
 			if t.has(key) {
 				r.report(t.at.key(key), t.key(key), "this is for certificates; want either it or secret-file")
 			}
@@ -99,7 +106,7 @@ func (r *reader) secret(t table, file string) secret.Bytes {
 
 // trust reads whose certificates a peer may have.
 func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
-	return cached(r.trusts, slices.Concat(f.authorities, []string{""}, f.lists), func() *auth.Trust {
+	return cached(r.trusts, slices.Concat(f.authorities, []string{fmt.Sprint(f.ocsp)}, f.lists), func() *auth.Trust {
 		at := r.giver(t, authorityKey)
 		authorities, okCA := contents(r, at, authorityKey, f.authorities, Certificates, auth.ParseCertificates)
 		lists, okCRL := contents(r, r.giver(t, listKey), listKey, f.lists, RevocationLists, auth.ParseRevocationLists)
@@ -109,7 +116,9 @@ func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
 		trust, err := auth.NewTrust(slices.Concat(authorities...), slices.Concat(lists...))
 		if err != nil {
 			r.report(at.at.key(authorityKey), at.key(authorityKey), "%v", err)
+			return nil
 		}
+		trust.OCSP = f.ocsp
 		return trust
 	})
 }

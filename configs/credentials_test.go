@@ -62,6 +62,7 @@ identity = "mn3@example.org"
 home-address = "2001:db8:1::102"
 ca-file = ["root.pem", "sub.pem"]
 signature-sha1 = true
+ocsp = "hard"
 crl-file = "root.crl"
 
 [[mobile-node]]
@@ -79,6 +80,9 @@ secret-file = "mn1.psk"
 	}
 	if three.Credential != one.Credential || three.Trust == one.Trust || len(auth.Request(three.Trust).Data) != 2*20 {
 		t.Errorf("certificates of its own: %+v", three)
+	}
+	if one.Trust.OCSP != auth.OCSPOff || three.Trust.OCSP != auth.OCSPHard {
+		t.Errorf("OCSP: %d at the top, %d where it is hard", one.Trust.OCSP, three.Trust.OCSP)
 	}
 	if one.SHA1 || !three.SHA1 {
 		t.Errorf("SHA-1: %t at the top, %t where it is allowed", one.SHA1, three.SHA1)

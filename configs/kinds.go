@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"mipsecd/ikev2"
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/migrate"
 	"mipsecd/spd"
@@ -27,7 +28,8 @@ var (
 	logLevels = oneOf([]word[slog.Level]{
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	})
-	keying = parsed(`"ikev2"`, parseKeying)
+	ocspModes = oneOf([]word[auth.OCSP]{{"off", auth.OCSPOff}, {"soft", auth.OCSPSoft}, {"hard", auth.OCSPHard}})
+	keying    = parsed(`"ikev2"`, parseKeying)
 
 	boolean  = judged("true or false", func(v bool) (bool, bool) { return v, true })
 	lifetime = orNever(duration("10s", "720h"))

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mipsecd/cmd/mipsecd/agent"
+	"mipsecd/cmd/mipsecd/ocsp"
 	"mipsecd/configs"
 	"mipsecd/ikev2"
 	"mipsecd/internal/addrs"
@@ -53,6 +54,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	opt.Engine.Rand = rand.Reader
+	askResponders(cfg.Peers, log)
 	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
 	if opt.Conn, err = listen(cfg.NAT); err != nil {
@@ -102,6 +104,18 @@ func listen(nat ikev2.NATTraversal) (udp.Conn, error) {
 	}
 	return udp.Join(udp.Port{Number: ikev2.Port, Conn: ike},
 		udp.Port{Number: ikev2.NATPort, Conn: udp.BesideESP(beside)}), nil
+}
+
+// askResponders has OCSP responders asked about the peers' certificates, where the configuration wants it.
+func askResponders(peers []*ikev2.Peer, log *slog.Logger) {
+	client := ocsp.NewClient(func(url string, err error) {
+		log.Warn("the OCSP responder does not say that a certificate is good", "url", url, "error", err)
+	})
+	for _, p := range peers {
+		if p.Trust != nil {
+			p.Trust.Responders = client
+		}
+	}
 }
 
 // onlySupported takes out of the ESP proposals what the kernel cannot do.

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// checkChain holds that a certificate leads to one of the authorities.
-func (t *Trust) checkChain(leaf *x509.Certificate, others []*x509.Certificate, now time.Time) error {
+// checkChain holds that a certificate leads to one of the authorities and is not revoked. Statuses are OCSP responses about
+// it and the others.
+func (t *Trust) checkChain(leaf *x509.Certificate, others []*x509.Certificate, statuses [][]byte, now time.Time) error {
 	intermediates := x509.NewCertPool()
 	for _, c := range others {
 		intermediates.AddCert(c)
@@ -23,7 +24,7 @@ func (t *Trust) checkChain(leaf *x509.Certificate, others []*x509.Certificate, n
 		return explain(leaf, others, now, err)
 	}
 	for _, chain := range chains {
-		if err = t.checkRevocation(chain, now); err == nil {
+		if err = t.checkRevocation(chain, statuses, now); err == nil {
 			err = checkKeys(chain)
 		}
 		if err == nil {

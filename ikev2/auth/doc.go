@@ -4,8 +4,9 @@
 //
 //	Credential   what this host proves its identity with: sign.go
 //	             from files: pem.go, pkcs12.go
-//	Trust        whom it believes: verify.go, chain.go, revocation.go, identity.go
+//	Trust        whom it believes: verify.go, chain.go, revocation.go, ocsp.go, identity.go
 //
-// Certificates and revocation lists come from the configuration and from the peer's CERT payloads only; OCSP, "Hash and
-// URL" and revocation lists in CERT payloads are not asked for and not looked at.
+// Certificates and revocation lists come from the configuration and from the peer's CERT payloads only; "Hash and URL" and
+// revocation lists in CERT payloads are not asked for and not looked at. OCSP responses come from the peer, or from
+// responders that somebody else asks (Responders).
 package auth

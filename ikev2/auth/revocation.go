@@ -3,6 +3,7 @@ package auth
 import (
 	"bytes"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -27,21 +28,39 @@ func checkList(l *x509.RevocationList) error {
 	return nil
 }
 
-// checkRevocation holds that no certificate of a chain, which ends with an authority of ours, is revoked.
-func (t *Trust) checkRevocation(chain []*x509.Certificate, now time.Time) error {
-	if len(t.crls) == 0 {
-		return nil
-	}
+// checkRevocation holds that no certificate of a chain, which ends with an authority of ours, is revoked, as far as the
+// configuration wants it checked. Statuses are the OCSP responses that have come with it.
+func (t *Trust) checkRevocation(chain []*x509.Certificate, statuses [][]byte, now time.Time) error {
 	for i, c := range chain[:len(chain)-1] {
-		if err := t.checkRevoked(c, chain[i+1], now); err != nil {
+		if err := t.checkState(c, chain[i+1], statuses, now); err != nil && (isRevoked(err) || t.OCSP != OCSPSoft) {
 			return err
 		}
 	}
 	return nil
 }
 
-// checkRevoked looks a certificate up in the lists of its issuer, of which one must be up to date.
-func (t *Trust) checkRevoked(c, by *x509.Certificate, now time.Time) error {
+// checkState looks a certificate up in the lists of its issuer, and then asks by OCSP. It needs neither if there are no
+// lists and OCSP is off.
+func (t *Trust) checkState(c, by *x509.Certificate, statuses [][]byte, now time.Time) error {
+	var unlisted error
+	if len(t.crls) > 0 {
+		unlisted = t.checkLists(c, by, now)
+		if unlisted == nil || isRevoked(unlisted) || t.OCSP == OCSPOff {
+			return unlisted
+		}
+	}
+	if t.OCSP == OCSPOff {
+		return nil
+	}
+	err := t.checkOnline(c, by, statuses, now)
+	if err != nil && unlisted != nil {
+		return fmt.Errorf("%w; and %w", unlisted, err)
+	}
+	return err
+}
+
+// checkLists looks a certificate up in the lists of its issuer, of which one must be up to date.
+func (t *Trust) checkLists(c, by *x509.Certificate, now time.Time) error {
 	err := fmt.Errorf("there is no revocation list of %s, so the certificate of %s may be revoked", subject(by), subject(c))
 	current := false
 	for _, l := range t.crls {
@@ -54,8 +73,7 @@ func (t *Trust) checkRevoked(c, by *x509.Certificate, now time.Time) error {
 		}
 		for _, e := range l.RevokedCertificateEntries {
 			if e.SerialNumber.Cmp(c.SerialNumber) == 0 && e.ReasonCode != removeFromCRL {
-				return fmt.Errorf("the certificate of %s is revoked since %s", subject(c),
-					e.RevocationTime.Format(time.RFC3339))
+				return &revokedError{c, e.RevocationTime}
 			}
 		}
 		switch {
@@ -79,3 +97,18 @@ const removeFromCRL = 8
 
 // list names a revocation list by its issuer.
 func list(l *x509.RevocationList) string { return distinguished(l.RawIssuer) }
+
+// revokedError says that a certificate is revoked, and not just that its state is unknown.
+type revokedError struct {
+	certificate *x509.Certificate
+	since       time.Time
+}
+
+func (r *revokedError) Error() string {
+	return fmt.Sprintf("the certificate of %s is revoked since %s", subject(r.certificate), r.since.Format(time.RFC3339))
+}
+
+func isRevoked(err error) bool {
+	_, revoked := errors.AsType[*revokedError](err)
+	return revoked
+}

@@ -56,5 +56,5 @@ func (t *Trust) checkTLS(chain []*x509.Certificate, id *wire.ID, usage x509.ExtK
 	if limited && !slices.Contains(leaf.ExtKeyUsage, usage) && !slices.Contains(leaf.ExtKeyUsage, x509.ExtKeyUsageAny) {
 		return fmt.Errorf("the certificate of %s is not for this side of TLS (extendedKeyUsage)", subject(leaf))
 	}
-	return t.checkChain(leaf, chain[1:], now)
+	return t.checkChain(leaf, chain[1:], nil, now)
 }

@@ -16,8 +16,12 @@ import (
 )
 
 // Trust is whose certificates are believed: those of its authorities, as far as they are not revoked. It is not changed
-// and may be used by several goroutines.
+// once it is used, and may be used by several goroutines.
 type Trust struct {
+	// OCSP says whether Responders are asked about certificates that no revocation list tells of.
+	OCSP       OCSP
+	Responders Responders
+
 	authorities []*x509.Certificate
 	roots       *x509.CertPool
 	crls        []*x509.RevocationList
@@ -89,7 +93,7 @@ func (t *Trust) Check(c Claim, now time.Time) error {
 	if err := checkUsage(leaf); err != nil {
 		return err
 	}
-	if err := t.checkChain(leaf, certs[1:], now); err != nil {
+	if err := t.checkChain(leaf, certs[1:], statusesIn(c.Certificates), now); err != nil {
 		return err
 	}
 	return checkSignature(leaf.PublicKey, c)
@@ -116,6 +120,16 @@ func parseCertificates(payloads []*wire.Cert) ([]*x509.Certificate, error) {
 		return nil, errors.New("no X.509 certificate has come with the signature")
 	}
 	return certs, nil
+}
+
+// statusesIn are the OCSP responses among CERT payloads (RFC 4806).
+func statusesIn(payloads []*wire.Cert) (list [][]byte) {
+	for _, p := range payloads {
+		if p.Encoding == wire.CertOCSPContent && len(list) < maxStatuses {
+			list = append(list, p.Data)
+		}
+	}
+	return list
 }
 
 // checkSignature verifies AUTH by the method that it names.

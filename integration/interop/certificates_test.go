@@ -4,6 +4,7 @@ package interop
 
 import (
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type papers struct {
 	haKey    []byte
 	stranger *testpki.Authority             // of nobody's certificate
 	trusted  *testpki.Authority             // by mipsecd
+	lists    []*x509.RevocationList         // that mipsecd has
 	above    map[lab.Node]*x509.Certificate // of the authority between a host's certificate and the root; nil if there is none
 }
 
@@ -72,7 +74,17 @@ func (p *papers) forMipsecd(t *testing.T, n lab.Node) string {
 	dir := t.TempDir()
 	cert, key, ca := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), filepath.Join(dir, "ca.pem")
 	p.writeTo(t, n, p.trusted, cert, key, ca)
-	return fmt.Sprintf("certificate-file = %q\nprivate-key-file = %q\nca-file = %q\n", cert, key, ca)
+	conf := fmt.Sprintf("certificate-file = %q\nprivate-key-file = %q\nca-file = %q\n", cert, key, ca)
+	if len(p.lists) == 0 {
+		return conf
+	}
+	var lists []byte
+	for _, l := range p.lists {
+		lists = append(lists, pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: l.Raw})...)
+	}
+	crl := filepath.Join(dir, "lists.pem")
+	write(t, crl, string(lists))
+	return conf + fmt.Sprintf("crl-file = %q\n", crl)
 }
 
 // certificates: both sign by keys of one kind and prove themselves by certificates (RFC 7427, RFC 8420).

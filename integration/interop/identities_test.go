@@ -3,12 +3,15 @@
 package interop
 
 import (
+	"bufio"
 	"cmp"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,7 +64,9 @@ type proof struct {
 	flaw    func(*x509.Certificate)               // of strongSwan's
 	old     bool                                  // strongSwan does not speak RFC 7427
 	more    string                                // of mipsecd's configuration
-	revoked bool                                  // strongSwan's, says a list that mipsecd has
+	checked bool                                  // mipsecd wants to know whether certificates are revoked
+	listed  bool                                  // as revoked: strongSwan's, on a list that mipsecd has
+	state   string                                // of strongSwan's, as openssl's OCSP responder beside mipsecd tells it
 	says    string                                // strongSwan logs this method of mipsecd's signature
 	refused string                                // mipsecd logs this and takes strongSwan for nobody
 }
@@ -93,7 +98,11 @@ var proofs = []proof{
 	{name: "SHA-1 not allowed", kind: "RSA", old: true, refused: "SHA-1"},
 	{name: "expired", kind: "P-256", refused: "has expired on",
 		flaw: func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) }},
-	{name: "revoked by a list", kind: "P-256", revoked: true, refused: "is revoked since"},
+	{name: "revoked by a list", kind: "P-256", checked: true, listed: true, refused: "is revoked since"},
+	{name: "good by OCSP", kind: "P-256", checked: true, state: "V", more: `ocsp = "hard"` + "\n", says: "ECDSA_WITH_SHA256_DER"},
+	{name: "revoked by OCSP", kind: "P-256", checked: true, state: "R", more: `ocsp = "soft"` + "\n", refused: "is revoked since"},
+	{name: "no responder, soft", kind: "P-256", checked: true, more: `ocsp = "soft"` + "\n", says: "ECDSA_WITH_SHA256_DER"},
+	{name: "no responder, hard", kind: "P-256", checked: true, more: `ocsp = "hard"` + "\n", refused: "connection refused"},
 	// strongSwan does not claim a name that its certificate does not have, but the certificate's subject.
 	{name: "another name", kind: "P-256", refused: "CN=stranger",
 		flaw: func(c *x509.Certificate) {
@@ -106,13 +115,10 @@ var proofs = []proof{
 // proof runs one of them. Each host has an authority of its own below the root, which the other learns from its
 // certificates.
 func (p *pairing) proof(t *testing.T, c proof) {
-	papers, lists := p.issue(t, c)
+	papers := p.issue(t, c)
 	m, o := modern.mipsecd(), modern.peer()
 	m.certified, m.identities, m.more = true, c.identities, papers.forMipsecd(t, p.mipsecdOn)+c.more
 	o.papers, o.identities = papers, c.identities
-	if c.revoked {
-		m.more += "crl-file = " + list(strings.Join(lists, ",")) + "\n"
-	}
 	p.charon.speakRFC7427(t, !c.old)
 	x := p.meet(t, m, o)
 	if c.refused == "" {
@@ -146,12 +152,14 @@ func (x *meeting) askInVain(t *testing.T) {
 	}
 }
 
-// issue makes the papers, and files with the revocation lists of all authorities.
-func (p *pairing) issue(t *testing.T, c proof) (*papers, []string) {
+// issue makes the papers, and tells mipsecd what is revoked.
+func (p *pairing) issue(t *testing.T, c proof) *papers {
 	t.Helper()
 	root := testpki.NewAuthority(t, "root")
 	all := &papers{kind: c.kind, root: root, trusted: root, above: map[lab.Node]*x509.Certificate{}}
-	revocations := []*x509.RevocationList{root.Revoke(t, nil)}
+	if c.checked {
+		all.lists = []*x509.RevocationList{root.Revoke(t, nil)}
+	}
 	for _, n := range []lab.Node{lab.MN, lab.HA} {
 		ca, key := root.Under(t, "authority of "+string(n)), testpki.Key(c.kind)
 		cert := ca.Issue(t, string(n), key, func(cert *x509.Certificate) {
@@ -166,6 +174,7 @@ func (p *pairing) issue(t *testing.T, c proof) (*papers, []string) {
 			if n == p.peerOn && c.flaw != nil {
 				c.flaw(cert)
 			}
+			cert.OCSPServer = []string{responderURL}
 		})
 		all.above[n] = ca.Certificate
 		if n == lab.MN {
@@ -173,16 +182,51 @@ func (p *pairing) issue(t *testing.T, c proof) (*papers, []string) {
 		} else {
 			all.ha, all.haKey = cert, testpki.KeyPEM(key)
 		}
-		if n == p.peerOn {
-			revocations = append(revocations, ca.Revoke(t, nil, cert))
+		if n == p.peerOn && c.listed {
+			all.lists = append(all.lists, ca.Revoke(t, nil, cert))
+		}
+		if n == p.peerOn && c.state != "" {
+			startResponder(t, p.mipsecdOn, ca, cert, c.state)
 		}
 	}
-	var files []string
-	for i, l := range revocations {
-		files = append(files, filepath.Join(t.TempDir(), string(rune('0'+i))+".crl"))
-		must(t, os.WriteFile(files[i], l.Raw, 0o600))
+	return all
+}
+
+// responderURL is where a host's OCSP responder is for it.
+const responderURL = "http://[::1]:8080"
+
+// startResponder starts openssl's OCSP responder, to which the authority has delegated that, on a host; it says of a
+// certificate that it is valid (V) or revoked (R).
+func startResponder(t *testing.T, n lab.Node, ca *testpki.Authority, cert *x509.Certificate, state string) {
+	t.Helper()
+	dir := t.TempDir()
+	revoked := ""
+	if state == "R" {
+		revoked = "200101000000Z"
 	}
-	return all, files
+	key := testpki.Key("P-256")
+	responder := ca.Issue(t, "responder", key, func(c *x509.Certificate) {
+		c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageOCSPSigning}
+	})
+	for name, content := range map[string][]byte{
+		"index": fmt.Appendf(nil, "%s\t991231235959Z\t%s\t%02X\tunknown\t/CN=peer\n", state, revoked, cert.SerialNumber),
+		"key":   testpki.KeyPEM(key), "cert": testpki.CertificatesPEM(responder), "ca": testpki.CertificatesPEM(ca.Certificate),
+	} {
+		write(t, filepath.Join(dir, name), string(content))
+	}
+	cmd := exec.Command("openssl", "ocsp", "-port", "8080", "-index", "index", "-rsigner", "cert", "-rkey", "key", "-CA", "ca",
+		"-nmin", "5")
+	cmd.Dir = dir
+	out, err := cmd.StdoutPipe()
+	must(t, err)
+	must(t, n.Do(cmd.Start))
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	if line, err := bufio.NewReader(out).ReadString('\n'); !strings.HasPrefix(line, "ACCEPT") {
+		t.Fatalf("openssl ocsp says %q, %v", line, err)
+	}
 }
 
 // speakRFC7427 says whether charon announces hash algorithms for signatures from now on.

@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/crypto/ocsp"
 )
 
 // Begin and End are when certificates are valid, if nothing else is said: at the time of any test.
@@ -118,6 +120,27 @@ func (a *Authority) Revoke(
 		t.Fatal(err)
 	}
 	return must(x509.ParseRevocationList(der))
+}
+
+// Status makes an OCSP response that says of a certificate that it is good, valid as certificates are. Change may say
+// otherwise; with a Certificate of a responder, key is that one's, and otherwise nil.
+func (a *Authority) Status(
+	t testing.TB, c *x509.Certificate, key crypto.Signer, change func(*ocsp.Response),
+) []byte {
+	t.Helper()
+	r := ocsp.Response{Status: ocsp.Good, SerialNumber: c.SerialNumber, ThisUpdate: Begin, NextUpdate: End}
+	if change != nil {
+		change(&r)
+	}
+	responder := r.Certificate
+	if key == nil {
+		responder, key = a.Certificate, a.key
+	}
+	der, err := ocsp.CreateResponse(a.Certificate, responder, r, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
 }
 
 // CertificatesPEM writes certificates as they are in files.

@@ -1,0 +1,102 @@
+// Package ocsp asks OCSP responders by HTTP whether certificates are revoked. What the answers are worth is decided by
+// package auth.
+package ocsp
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+)
+
+const (
+	// patience is how long a responder may take: less than a peer waits for the answer to IKE_AUTH.
+	patience = 5 * time.Second
+	// maxResponse bounds a response in octets. They have a signature or two, and a certificate.
+	maxResponse = 64 << 10
+	// maxKept bounds the responses that are kept, of some 2 KB each.
+	maxKept = 4096
+)
+
+// Client is an auth.Responders. It keeps each response that was good until the check refuses it, as it does after the
+// response's nextUpdate.
+type Client struct {
+	http   http.Client
+	failed func(url string, err error)
+
+	mu   sync.Mutex
+	kept map[question][]byte
+}
+
+// question is what was asked, and whom.
+type question struct{ url, request string }
+
+// NewClient makes a client; failed is told what did not lead to a good response, from whatever goroutine.
+func NewClient(failed func(url string, err error)) *Client {
+	return &Client{
+		http: http.Client{
+			Timeout:       patience,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects to another") },
+		},
+		failed: failed, kept: map[question][]byte{},
+	}
+}
+
+// Ask implements auth.Responders.
+func (c *Client) Ask(url string, request []byte, check func(response []byte) error) error {
+	q := question{url, string(request)}
+	if response := c.recall(q); response != nil && check(response) == nil {
+		return nil
+	}
+	response, err := c.post(url, request)
+	if err == nil {
+		err = check(response)
+	}
+	if err != nil {
+		c.failed(url, err)
+		return err
+	}
+	c.keep(q, response)
+	return nil
+}
+
+// post asks a responder (RFC 6960 appendix A.1).
+func (c *Client) post(url string, request []byte) ([]byte, error) {
+	answer, err := c.http.Post(url, "application/ocsp-request", bytes.NewReader(request))
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Body.Close()
+	kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type"))
+	if answer.StatusCode != http.StatusOK || kind != "application/ocsp-response" {
+		return nil, fmt.Errorf("HTTP status %d with %q; want 200 with application/ocsp-response", answer.StatusCode, kind)
+	}
+	response, err := io.ReadAll(io.LimitReader(answer.Body, maxResponse+1))
+	if err == nil && len(response) > maxResponse {
+		err = fmt.Errorf("a response of more than %d octets", maxResponse)
+	}
+	return response, err
+}
+
+func (c *Client) recall(q question) []byte {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kept[q]
+}
+
+// keep remembers a response, and forgets any other for it if there are too many.
+func (c *Client) keep(q question, response []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, known := c.kept[q]; !known && len(c.kept) >= maxKept {
+		for other := range c.kept {
+			delete(c.kept, other)
+			break
+		}
+	}
+	c.kept[q] = response
+}
