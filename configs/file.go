@@ -2,6 +2,7 @@ package configs
 
 import (
 	"bytes"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -55,9 +56,16 @@ const (
 	maxSecret = 1024
 )
 
-// parseSecret reads a pre-shared key. One newline at the end does not belong to it.
+// parseSecret reads a pre-shared key: the octets themselves, or after 0x in hexadecimal (RFC 7296 section 2.15). One newline
+// at the end does not belong to it.
 func parseSecret(content []byte) (secret.Bytes, error) {
 	key := bytes.TrimSuffix(content, []byte("\n"))
+	if digits, ok := bytes.CutPrefix(key, []byte("0x")); ok {
+		var err error
+		if key, err = hex.AppendDecode(nil, digits); err != nil {
+			return nil, errors.New("it begins with 0x, but two hexadecimal digits for each octet do not follow")
+		}
+	}
 	switch {
 	case len(key) == 0:
 		return nil, errors.New("it is empty; want the pre-shared key in it")

@@ -187,7 +187,7 @@ func (p *peer) fields(role Role) []field {
 		bind(&p.homeAddresses, orAssigned(oneOrMore(address)), Key{Name: "home-address", Required: true,
 			Meaning: "the mobile node's home address, or several; or that the home agent assigns it one"}),
 		bind(&p.secretFile, path, Key{Name: "secret-file",
-			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets; mode 600; without it, certificates prove the peer",
+			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets, as they are or after 0x in hexadecimal; mode 600; without it, certificates prove the peer",
 				minSecret, maxSecret)}),
 	)
 	list = append(list, p.eapSettings.fields(role)...)

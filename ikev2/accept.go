@@ -130,6 +130,12 @@ func (ch *acceptance) payloads() []wire.Payload {
 		&wire.TS{Initiator: true, Selectors: ch.demand.Traffic.Remote}, &wire.TS{Selectors: ch.demand.Traffic.Local})
 }
 
+// covers reports whether the Child SA is for all that another one is for.
+func (ch *acceptance) covers(old *childSA) bool {
+	return spd.CoveredBy(old.demand.Traffic.Local, ch.demand.Traffic.Local) &&
+		spd.CoveredBy(old.demand.Traffic.Remote, ch.demand.Traffic.Remote)
+}
+
 // giveUp gives the SPI back.
 func (ch *acceptance) giveUp(e *Engine) {
 	ch.end(e)
@@ -191,7 +197,12 @@ func (e *Engine) childRequest(sa *ikeSA, in inbound, ps []wire.Payload, ni []byt
 			refused(err)
 			return
 		}
-		ch.rekeys = old
+		if ch.rekeys = old; old != nil && !ch.covers(old) {
+			ch.giveUp(e)
+			refused(refuse(wire.NotifyTSUnacceptable, "2.9.2", "less than what is rekeyed: %v - %v", ch.demand.Traffic.Local,
+				ch.demand.Traffic.Remote))
+			return
+		}
 		e.exchangeFor(ch, ps, func(x exchanged, err error) {
 			switch {
 			case sa.gone != nil:

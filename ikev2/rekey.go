@@ -268,14 +268,17 @@ func (e *Engine) rekeyIKERequest(sa *ikeSA, in inbound, ps []wire.Payload, offer
 		e.answerError(sa, in, refuse(wire.NotifyTemporaryFailure, "2.25.2", "a Child SA or the IKE_SA is being changed"))
 		return
 	}
-	ke, ok := wire.Find[*wire.KE](ps)
-	if !ok {
-		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "1.3.2", "IKE_SA rekeying without KE"))
-		return
+	ke, okKE := wire.Find[*wire.KE](ps)
+	if !okKE {
+		ke = &wire.KE{}
 	}
 	c, ok := chooseIKE(sa.peer.IKE, offered, suite.Group(ke.Group))
-	if !ok || ikeSPI(c.spi) == 0 {
+	switch {
+	case !ok || ikeSPI(c.spi) == 0:
 		e.answerError(sa, in, refuse(wire.NotifyNoProposalChosen, "2.7", "no IKE proposal of %s is acceptable", sa.peer.Name))
+		return
+	case !okKE:
+		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "1.3.2", "IKE_SA rekeying without KE"))
 		return
 	}
 	if c.suite.Group != suite.Group(ke.Group) {

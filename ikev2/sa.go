@@ -221,7 +221,9 @@ func (e *Engine) forget(sa *ikeSA, why error) {
 	} {
 		e.stop(t)
 	}
-	sa.keys.d.Wipe()
+	for _, key := range []secret.Bytes{sa.keys.d, sa.keys.pi, sa.keys.pr} {
+		key.Wipe()
+	}
 	e.abandonFollowUps(sa, why)
 	e.abandonRequests(sa, why)
 	if sa.peer == nil {
