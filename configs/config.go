@@ -64,6 +64,8 @@ type Config struct {
 	// ControlSocket is the path of the socket on which the running agent is asked and told.
 	ControlSocket string
 	LogLevel      slog.Level
+	// HostSecretFile is the path of the file with the host's secret, which is made if it is not there; empty for none.
+	HostSecretFile string
 	// TraceFile gets the messages of the key exchanges in clear, without keys; empty for none.
 	TraceFile string
 	// Shards is how many engines share the work, at most 256; zero for one a processor.

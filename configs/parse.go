@@ -52,6 +52,7 @@ func (r *reader) document(t table) *Config {
 	setDefaults(limitFields(&d.Limits))
 	r.fill(table{"limits", d.limits, t.at.key("limits")}, limitFields(&d.Limits))
 	d.ControlSocket, d.TraceFile = r.path(d.ControlSocket), r.path(d.TraceFile)
+	d.HostSecretFile = r.path(d.HostSecretFile)
 
 	u := &used{names: map[string]int{}, identities: map[ikev2.Identity]int{}, homes: map[netip.Addr]int{}}
 	r.peers(&d, u, table{name: "home-agent", at: t.at.key("home-agent")}, d.homeAgents, MobileNode)
@@ -91,7 +92,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		peer := &ikev2.Peer{
 			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
 			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness, SHA1: p.sha1,
-			AuthLifetime: p.authLifetime,
+			AuthLifetime: p.authLifetime, Resumption: p.resumption,
 		}
 		r.prove(peer, t, &p)
 		r.assigned(peer, d, t, &p)

@@ -91,6 +91,7 @@ control-socket = "control"
 log-level = "debug"
 trace-file = "/tmp/trace.pcapng"
 childless = false
+host-secret-file = "secret"
 shards = 4
 timing = { retransmit = "1s", tries = 3, half-open = "1m" }
 limits = { cookies = 10, half-open = 20, half-open-per-network = 5 }
@@ -113,6 +114,7 @@ ike-lifetime = "24h"
 child-lifetime = "10s"
 liveness = "1s"
 auth-lifetime = "12h"
+resumption = true
 `), func(path string, _ Content) ([]byte, error) { return []byte(path), nil })
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +147,7 @@ auth-lifetime = "12h"
 			{
 				Name: "two.example.org", LocalID: ha, RemoteID: id(t, "two.example.org"), PSK: secret.Bytes("/secrets/two"),
 				IKE: []suite.Proposal{quick, strong}, ESP: []suite.Proposal{proposal(t, suite.ParseESP, "null-sha256")},
-				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second, AuthLifetime: 12 * time.Hour,
+				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second, AuthLifetime: 12 * time.Hour, Resumption: true,
 			},
 		},
 		Pool: homeagent.Pool{
@@ -160,7 +162,7 @@ auth-lifetime = "12h"
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},
 		Limits:        ikev2.Limits{Cookies: 10, HalfOpen: 20, HalfOpenPerNetwork: 5},
-		ControlSocket: "/etc/mipsecd/control", LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
+		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %+v %+v, want %+v", got, got.Peers[0], got.Peers[1], want)

@@ -69,6 +69,9 @@ func (d *document) fields() []field {
 		bind(&d.ControlSocket, path, Key{Name: "control-socket", Default: `"` + DefaultControlSocket + `"`,
 			Meaning: "where the running agent is asked and told"}),
 		bind(&d.LogLevel, logLevels, Key{Name: "log-level", Default: `"info"`, Meaning: "what is logged: this and worse"}),
+		bind(&d.HostSecretFile, path, Key{Name: "host-secret-file",
+			Meaning: "keeps what nobody else may know, so that what this host gives to its peers is good after its restart; " +
+				"made if it is not there"}),
 		bind(&d.TraceFile, path, Key{Name: "trace-file",
 			Meaning: "gets the messages of the key exchanges in clear, without keys"}),
 		bind(&d.Shards, integer[int](0, 256), Key{Name: "shards", Default: "0",
@@ -89,6 +92,7 @@ type settings struct {
 	ike, esp                             []suite.Proposal
 	ikeLifetime, childLifetime, liveness time.Duration
 	authLifetime                         time.Duration
+	resumption                           bool
 	certificateFiles
 	eap eapWay // zero is none
 }
@@ -118,6 +122,9 @@ func (s *settings) fields() []field {
 			Meaning: "how long a peer may be silent before it is asked whether it is alive"}),
 		bind(&s.authLifetime, lifetime, Key{Name: "auth-lifetime", Default: `"never"`,
 			Meaning: "after what time both prove anew who they are, in whole seconds; a home agent tells its mobile nodes (RFC 4478)"}),
+		bind(&s.resumption, boolean, Key{Name: "resumption", Default: "false",
+			Meaning: "a mobile node may resume an IKE_SA that was lost without a key exchange, by a ticket of the home agent's " +
+				"(RFC 5723); forgoes that the new keys be safe from who learns the old ones"}),
 		bind(&s.eap, eapWays, Key{Name: eapKey,
 			Meaning: "the mobile node proves itself by EAP with this method, and the home agent by a certificate"}),
 	}, s.certificateFiles.fields())

@@ -27,9 +27,12 @@ type proof struct {
 	auth         []wire.Payload // AUTH; none asks for EAP
 }
 
-func (p *Peer) authentication() authentication {
+// authentication is how the peer of a handshake proves who it is, and this side to it.
+func (p *Peer) authentication(hs *handshake) authentication {
 	signatures := certified{p.Credential, p.Trust, p.SHA1}
 	switch {
+	case hs.session != nil:
+		return byTicket{}
 	case p.EAP != nil:
 		return &byEAP{signatures, p.EAP}
 	case p.Trust != nil:

@@ -15,5 +15,6 @@
 //	a NAT between           nat.go
 //	a message in fragments  fragment.go
 //	addresses assigned      configuration.go
+//	a lost IKE_SA resumed   resume.go, ticket.go
 //	what other RFCs add     extension.go, and a file for each
 package ikev2

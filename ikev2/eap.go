@@ -227,3 +227,6 @@ func (b *byEAP) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then
 }
 
 var errNotToBegin = errors.New("the peer proves itself by EAP, so only it can begin")
+
+// speaksEAP reports whether the initiator of a handshake proves itself by EAP: in one that resumes another it need not.
+func (sa *ikeSA) speaksEAP() bool { return sa.peer.EAP != nil && sa.hs.session == nil }

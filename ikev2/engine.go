@@ -9,6 +9,7 @@ import (
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
+	"mipsecd/internal/secret"
 	"mipsecd/spd"
 )
 
@@ -28,8 +29,11 @@ type Config struct {
 	NAT   NATTraversal
 	// Childless takes IKE_SAs without a Child SA from peers that begin (RFC 6023).
 	Childless bool
-	Timing    Timing
-	Limits    Limits
+	// Secret is what only this host knows, of 32 octets; the same for all engines, and after a restart. From it come the
+	// keys of tickets (RFC 5723). Without it no IKE_SA can be resumed.
+	Secret secret.Bytes
+	Timing Timing
+	Limits Limits
 	// FragmentSize is the length in octets of the longest IKE message, from its header on, that is sent as one datagram to
 	// a peer that takes fragments (RFC 7383 section 2.5.1). Zero is DefaultFragmentSize; what is less than 128 is 128;
 	// what is negative neither makes nor takes fragments.
@@ -200,6 +204,9 @@ type Engine struct {
 	timers   timerHeap
 	cookies  cookieJar
 
+	sessions    map[string]*session // that this side can resume, by peer
+	usedTickets usedTickets
+
 	lastID   uint64 // of jobs and requests, and the order in which IKE_SAs come to stand
 	jobs     map[uint64]func(JobDone)
 	requests map[uint64]func(spd.Grant)
@@ -224,6 +231,7 @@ func New(cfg Config) *Engine {
 		cfg: cfg, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
 		halfOpen: halfOpens{from: map[netip.Prefix]int{}},
 		removed:  removedPairs{byPeer: map[string][]*childSA{}},
+		sessions: map[string]*session{},
 		jobs:     map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
 		wishes: map[uint64]func(spd.AddressGrant){}, assigned: map[string][]netip.Prefix{},
 		lastID: uint64(cfg.Shard) << 56, // a Grant finds its way back by it
@@ -326,7 +334,8 @@ func (e *Engine) newSPI() uint64 {
 }
 
 // ShardOf tells which of n engines a datagram is for: the one that made our SPI in it, or for a new IKE_SA one chosen by
-// the initiator's SPI, so that a retransmission finds the same one. Not ok means that the datagram is for none.
+// the initiator's SPI, so that a retransmission finds the same one, or by the ticket that it is to be resumed with. Not ok
+// means that the datagram is for none.
 func ShardOf(data []byte, n int) (shard int, ok bool) {
 	h, err := wire.ParseHeader(data)
 	if err != nil {
@@ -334,6 +343,10 @@ func ShardOf(data []byte, n int) (shard int, ok bool) {
 	}
 	if h.Exchange == wire.ExchangeIKESAInit && h.Initiator {
 		return int(h.SPIi % uint64(n)), true
+	}
+	if h.Exchange == wire.ExchangeSessionResume && h.Initiator && h.SPIr == 0 {
+		shard, ok := issuerOf(data)
+		return shard % n, ok
 	}
 	shard = int(ownSPI(h) >> 56)
 	return shard, shard < n

@@ -20,6 +20,7 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		switch {
 		case !ok:
 		case d.Protocol == wire.ProtocolIKE:
+			e.revoke(sa)
 			e.reply(sa, in, nil)
 			e.lose(sa, errors.New("deleted by the peer"))
 			return
@@ -31,6 +32,7 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	if len(gone) > 0 {
 		answer = append(answer, &wire.Delete{Protocol: wire.ProtocolESP, SPIs: gone})
 	}
+	answer = append(answer, e.giveTicket(sa, ps)...)
 	e.configure(sa, ps, func(configuration []wire.Payload, err error) {
 		if err != nil {
 			configuration = []wire.Payload{errorNotify(err)}
@@ -113,6 +115,7 @@ func (e *Engine) terminate(sa *ikeSA) {
 // close makes an IKE_SA's last request, which tells the peer that it ends.
 func (e *Engine) close(sa *ikeSA, last wire.Payload, why error) {
 	e.retire(sa)
+	e.revoke(sa)
 	dropped := sa.queue
 	sa.queue = nil
 	e.passOn(sa, dropped, errGone)

@@ -32,7 +32,7 @@ func (e *Engine) initiate(peer *Peer, path spd.Path) *ikeSA {
 		e.after(0, func() { e.lose(sa, errNotToBegin) })
 		return sa
 	}
-	e.generate(sa)
+	e.begin(sa)
 	return sa
 }
 
@@ -155,7 +155,7 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 // the one for BU and BA).
 func (e *Engine) authenticate(sa *ikeSA) {
 	id := sa.peer.LocalID.payload(true)
-	sa.peer.authentication().prove(e, sa, id, func(p proof, err error) {
+	sa.peer.authentication(sa.hs).prove(e, sa, id, func(p proof, err error) {
 		var n *negotiation
 		if err == nil {
 			n, err = e.firstChild(sa)
@@ -194,7 +194,7 @@ func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
 				return
 			}
 			e.checkResponder(sa, ps, func(err error) {
-				if err == nil && sa.peer.EAP != nil {
+				if err == nil && sa.speaksEAP() {
 					e.converse(sa, n, ps)
 					return
 				}
@@ -211,6 +211,9 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 	case errors.As(err, &unproven):
 		n.giveUp(e, err)
 		e.disown(sa, err)
+		return
+	case err != nil && sa.hs.session != nil:
+		e.resumptionRefused(sa, err)
 		return
 	case err != nil:
 		e.lose(sa, err)
@@ -277,7 +280,7 @@ func (e *Engine) checkResponder(sa *ikeSA, ps []wire.Payload, then func(error)) 
 		then(&identityError{fmt.Sprintf("the peer says that it is %s, not %s", got, sa.peer.RemoteID)})
 		return
 	}
-	sa.peer.authentication().check(e, sa, idr, ps, func(err error) {
+	sa.peer.authentication(sa.hs).check(e, sa, idr, ps, func(err error) {
 		if err != nil {
 			err = &identityError{fmt.Sprintf("%s is not proven: %v", sa.peer.RemoteID, err)}
 		}

@@ -31,6 +31,9 @@ type Peer struct {
 	Liveness time.Duration
 	// Wish is what this host asks to be assigned when it begins an IKE_SA with the peer; nil asks for nothing.
 	Wish *spd.Wish
+	// Resumption lets an IKE_SA that was lost be resumed without a key exchange and a proof of who the peers are (RFC 5723).
+	// It forgoes that the keys of the new one be beyond the reach of who learns those of the old one.
+	Resumption bool
 	// AuthLifetime is how long an authentication is good for, in whole seconds: the one that began the IKE_SA authenticates
 	// anew before, and a responder deletes it by then (RFC 4478); zero is for ever.
 	AuthLifetime time.Duration

@@ -16,6 +16,9 @@ type authLifetime struct{ silent }
 
 func (authLifetime) answerAuth(e *Engine, sa *ikeSA, _ []wire.Payload) []wire.Payload {
 	life := sa.peer.AuthLifetime
+	if s := sa.hs.session; s != nil && !s.authEnds.IsZero() {
+		life = max(time.Second, s.authEnds.Sub(e.now))
+	}
 	if life == 0 {
 		return nil
 	}
@@ -25,6 +28,9 @@ func (authLifetime) answerAuth(e *Engine, sa *ikeSA, _ []wire.Payload) []wire.Pa
 
 func (authLifetime) authAnswered(e *Engine, sa *ikeSA, response []wire.Payload) {
 	life := sa.peer.AuthLifetime
+	if s := sa.hs.session; s != nil && !s.authEnds.IsZero() {
+		life = max(time.Second, s.authEnds.Sub(e.now))
+	}
 	if told, ok := lifetimeIn(response); ok && (life == 0 || told < life) {
 		life = max(told, minAuthLifetime)
 	}
@@ -104,6 +110,7 @@ func (e *Engine) renewAuth(sa *ikeSA) {
 // reauthenticate begins an IKE_SA in place of one whose authentication is about to end.
 func (e *Engine) reauthenticate(sa *ikeSA) {
 	if sa.gone == nil && !sa.closing && e.association(sa.peer.Name).starting() == nil {
+		delete(e.sessions, sa.peer.Name) // who has a ticket need not prove who it is
 		e.initiate(sa.peer, sa.path()).hs.renews = sa
 	}
 }

@@ -25,6 +25,10 @@ func (e *Engine) receive(d Datagram) {
 		e.initRequest(d, h)
 		return
 	}
+	if h.Exchange == wire.ExchangeSessionResume && h.Initiator && !h.Response && h.SPIr == 0 {
+		e.resumeRequest(d, h)
+		return
+	}
 	sa := e.sas[ownSPI(h)]
 	if sa == nil || sa.initiator == h.Initiator {
 		// RFC 7296 section 2.21.4: nothing needs to be said; an answer would help whoever probes.
@@ -33,6 +37,10 @@ func (e *Engine) receive(d Datagram) {
 	}
 	if h.Exchange == wire.ExchangeIKESAInit {
 		e.initResponse(sa, d, h)
+		return
+	}
+	if h.Exchange == wire.ExchangeSessionResume {
+		e.resumeResponse(sa, d, h)
 		return
 	}
 	if spii, spir := sa.spis(); h.SPIi != spii || h.SPIr != spir {

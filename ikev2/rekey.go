@@ -245,6 +245,7 @@ func (e *Engine) confirm(sa *ikeSA) {
 func (e *Engine) inherit(old, next *ikeSA) {
 	old.next, next.replaces = next, nil
 	next.agreed = old.agreed
+	e.revoke(old)
 	for _, c := range old.children {
 		c.ike = next
 	}
@@ -254,6 +255,7 @@ func (e *Engine) inherit(old, next *ikeSA) {
 	e.up(next, false, old.own)
 	e.passOn(old, left, errReplaced)
 	e.askWanted(next.peer)
+	e.askTicket(next)
 }
 
 // awaitDelete keeps a replaced IKE_SA until the peer deletes it, but not for ever.

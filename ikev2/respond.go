@@ -27,11 +27,7 @@ func initKeyOf(d Datagram) (k initKey) {
 // initRequest answers an IKE_SA_INIT request: first what costs nothing, then the cookie, and cryptography last.
 func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	key := initKeyOf(d)
-	if sa := e.begun[key]; sa != nil {
-		// A retransmission; it is ignored while its answer is being worked on, and once that has been used.
-		if sa.hs != nil && sa.hs.response != nil && !sa.answering && sa.nextReceive == 1 {
-			e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.hs.response}})
-		}
+	if e.repeated(d, key) {
 		return
 	}
 	m, err := wire.Parse(d.Data)
@@ -51,16 +47,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 		return
 	}
 	e.traced(false, d, m.Header, m.Payloads, nil)
-	if e.halfOpen.total >= e.cfg.Limits.Cookies {
-		n := wire.FindNotify(m.Payloads, wire.NotifyCookie)
-		if n == nil || !e.cookieValid(n.Data, nonce.Data, d.Remote, h.SPIi) {
-			e.refuseUnprotected(d, h, &wire.Notify{Kind: wire.NotifyCookie, Data: e.cookie(nonce.Data, d.Remote, h.SPIi)})
-			return
-		}
-	}
-	if network := networkOf(d.Remote.Addr()); e.halfOpen.total >= e.cfg.Limits.HalfOpen ||
-		e.halfOpen.from[network] >= e.cfg.Limits.HalfOpenPerNetwork {
-		e.drop(d, fmt.Errorf("%d half-open IKE_SAs already, %d of them with %s", e.halfOpen.total, e.halfOpen.from[network], network))
+	if !e.admits(d, m, nonce.Data) {
 		return
 	}
 	ours := e.cfg.IKE
@@ -79,6 +66,41 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 	e.respond(d, key, m, c, ke.Data, nonce.Data)
 }
 
+// repeated answers a retransmission of a request that began an IKE_SA. It is ignored while its answer is being worked on,
+// and once that has been used.
+func (e *Engine) repeated(d Datagram, key initKey) bool {
+	sa := e.begun[key]
+	if sa != nil && sa.hs != nil && sa.hs.response != nil && !sa.answering && sa.nextReceive == 1 {
+		e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: sa.hs.response}})
+	}
+	return sa != nil
+}
+
+// admits asks for a cookie when there are many half-open IKE_SAs, and takes no more when there are too many.
+func (e *Engine) admits(d Datagram, m *wire.Message, ni []byte) bool {
+	if e.halfOpen.total >= e.cfg.Limits.Cookies {
+		n := wire.FindNotify(m.Payloads, wire.NotifyCookie)
+		if n == nil || !e.cookieValid(n.Data, ni, d.Remote, m.SPIi) {
+			e.refuseUnprotected(d, m.Header, &wire.Notify{Kind: wire.NotifyCookie, Data: e.cookie(ni, d.Remote, m.SPIi)})
+			return false
+		}
+	}
+	if network := networkOf(d.Remote.Addr()); e.halfOpen.total >= e.cfg.Limits.HalfOpen ||
+		e.halfOpen.from[network] >= e.cfg.Limits.HalfOpenPerNetwork {
+		e.drop(d, fmt.Errorf("%d half-open IKE_SAs already, %d of them with %s", e.halfOpen.total, e.halfOpen.from[network], network))
+		return false
+	}
+	return true
+}
+
+// halfOpened puts a responder's IKE_SA into the tables, until IKE_AUTH comes or for too long does not.
+func (e *Engine) halfOpened(sa *ikeSA) {
+	e.sas[sa.own] = sa
+	e.begun[sa.begun] = sa
+	e.halfOpen.open(sa)
+	sa.giveUp = e.after(e.cfg.Timing.HalfOpen, func() { e.lose(sa, errors.New("IKE_AUTH did not come")) })
+}
+
 // refuseUnprotected answers an unprotected request without keeping anything.
 func (e *Engine) refuseUnprotected(d Datagram, h wire.Header, n *wire.Notify) {
 	answer := wire.Header{
@@ -94,10 +116,7 @@ func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suit
 		own: e.newSPI(), other: m.SPIi, local: d.Local, remote: d.Remote, suite: c.suite, begun: key,
 		hs: &handshake{began: e.nextID(), ni: ni, nr: e.random(nonceLen), group: c.suite.Group, request: d.Data},
 	}
-	e.sas[sa.own] = sa
-	e.begun[key] = sa
-	e.halfOpen.open(sa)
-	sa.giveUp = e.after(e.cfg.Timing.HalfOpen, func() { e.lose(sa, errors.New("IKE_AUTH did not come")) })
+	e.halfOpened(sa)
 
 	rnd := e.cfg.Rand
 	compute(e, sa, func() (exchanged, error) { return exchange(c.suite.Group, rnd, theirs) }, func(x exchanged, err error) {
@@ -148,13 +167,13 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		}
 		sa.peer = peer
 		idr := peer.LocalID.payload(false)
-		peer.authentication().prove(e, sa, idr, func(p proof, err error) {
+		peer.authentication(sa.hs).prove(e, sa, idr, func(p proof, err error) {
 			if err != nil {
 				e.answerError(sa, in, refuse(wire.NotifyAuthenticationFailed, "2.15", "%w", err))
 				return
 			}
 			answer := slices.Concat([]wire.Payload{idr}, p.certificates, p.auth)
-			if peer.EAP != nil {
+			if sa.speaksEAP() {
 				e.challenge(sa, in, ps, answer)
 				return
 			}
@@ -170,7 +189,7 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 		return
 	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
-	ni, nr, began := sa.hs.ni, sa.hs.nr, sa.hs.began
+	ni, nr, began, session := sa.hs.ni, sa.hs.nr, sa.hs.began, sa.hs.session
 	answer = append(answer, extensions.answerAuth(e, sa, ps)...)
 
 	e.offered(sa, in, ps, withoutGroups(sa.peer.ESP), func(configuration []wire.Payload, ch *acceptance, err error) {
@@ -187,6 +206,9 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 				answer = append(answer, ch.payloads()...)
 			}
 			e.reply(sa, in, answer)
+		}
+		if session != nil {
+			e.resumed(sa, session)
 		}
 		if first {
 			e.supersede(sa.peer.Name, sa, began)
@@ -216,7 +238,7 @@ func (e *Engine) checkInitiator(sa *ikeSA, ps []wire.Payload, then func(*Peer, e
 		unproven("%s may not use %s", id, sa.suite)
 		return
 	}
-	peer.authentication().check(e, sa, idi, ps, func(err error) {
+	peer.authentication(sa.hs).check(e, sa, idi, ps, func(err error) {
 		if err != nil {
 			unproven("%s is not proven: %w", id, err)
 			return

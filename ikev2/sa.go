@@ -38,6 +38,9 @@ type ikeSA struct {
 	next     *ikeSA    // has taken over from this one
 	followUp *followUp // key exchanges that the peer is yet to make
 
+	ticket     ticketID // that this side has given for it; zero is none
+	ticketEnds time.Time
+
 	heardAt   time.Time
 	probed    bool   // the peer's next answer is a sign of life that is waited for
 	refusals  int    // TEMPORARY_FAILURE, one after the other
@@ -78,6 +81,9 @@ type handshake struct {
 	alone     bool   // the IKE_SA is wanted even if no Child SA is
 	childless bool   // the responder takes that
 	renews    *ikeSA // in place of which this side authenticates anew
+
+	session *session // that is resumed, or nil
+	ticket  ticketID // a responder's, by which it is
 }
 
 // ikeKeys are the keys of one IKE_SA (RFC 7296 section 2.14).

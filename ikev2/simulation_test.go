@@ -45,6 +45,9 @@ func simulate(t *testing.T, seed uint64, fragmentSize int, change ...func(mn, ha
 		mn.peer.Liveness, ha.peer.Liveness = 10*time.Second, 15*time.Second
 		mn.peer.IKELifetime, ha.peer.IKELifetime = 3*time.Minute, 4*time.Minute
 		ha.peer.AuthLifetime = 5 * time.Minute
+		if seed%2 == 1 {
+			resumes(mn, ha, mnCfg, haCfg)
+		}
 		for _, f := range change {
 			f(mn, ha, haCfg)
 		}
@@ -156,9 +159,7 @@ func (s *simulation) move() {
 // crash lets a host forget everything.
 func (s *simulation) crash(h *host) {
 	s.logf("  crashes")
-	h.engine = New(h.engine.cfg)
-	h.jobs, h.notices = nil, nil
-	h.kernel = newKernel(h.name, h.nextSPI)
+	h.crash()
 }
 
 // randomChild is one of the inbound SAs, or none.

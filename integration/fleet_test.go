@@ -126,7 +126,10 @@ func startFleet(t *testing.T, ctx context.Context, network *vnet.Network, runnin
 	return f
 }
 
-func startAgent(t *testing.T, ctx context.Context, running *sync.WaitGroup, h *sim.Host, config string) *agent.Agent {
+// startAgent runs an agent on a host until ctx ends; change sets what no configuration decides.
+func startAgent(
+	t *testing.T, ctx context.Context, running *sync.WaitGroup, h *sim.Host, config string, change ...func(*agent.Options),
+) *agent.Agent {
 	t.Helper()
 	cfg, err := configs.Parse(h.Name, []byte(config), func(path string, _ configs.Content) ([]byte, error) {
 		return []byte("a secret of " + path), nil
@@ -140,6 +143,9 @@ func startAgent(t *testing.T, ctx context.Context, running *sync.WaitGroup, h *s
 	}
 	opt.Engine.Rand = rand.Reader
 	opt.Backend, opt.Conn = h.Kernel.Open(), h.Node.ListenIKE()
+	for _, f := range change {
+		f(&opt)
+	}
 	a := agent.New(opt)
 	running.Go(func() { h.Tick(ctx) })
 	running.Go(func() {

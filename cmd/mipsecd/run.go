@@ -54,6 +54,9 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	opt.Engine.Rand = rand.Reader
+	if opt.Engine.Secret, err = hostSecret(cfg.HostSecretFile); err != nil {
+		return fmt.Errorf("host-secret-file: %w", err)
+	}
 	askResponders(cfg.Peers, log)
 	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
