@@ -91,18 +91,32 @@ type certified struct {
 }
 
 func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
-	octets, hashes, rnd := sa.signed(id), sa.hs.hashes, e.cfg.Rand
-	compute(e, sa, func() (*wire.Auth, error) { return c.own.Sign(rnd, octets, hashes, c.sha1) }, func(a *wire.Auth, err error) {
-		then(proof{certificates: c.own.Certificates(), request: c.requests(), auth: []wire.Payload{a}}, err)
-	})
+	octets, hashes, rnd, now, wanted := sa.signed(id), sa.hs.hashes, e.cfg.Rand, e.now, sa.hs.statusWanted
+	compute(e, sa, func() (proof, error) {
+		a, err := c.own.Sign(rnd, octets, hashes, c.sha1)
+		p := proof{certificates: c.own.Certificates(), request: c.requests(), auth: []wire.Payload{a}}
+		if wanted && err == nil {
+			if status := c.own.Status(c.trust, now); status != nil {
+				p.certificates = append(p.certificates, status)
+			}
+		}
+		return p, err
+	}, then)
 }
 
-// requests asks for certificates of the authorities that are believed, if any is.
+// requests asks for certificates of the authorities that are believed, if any is, and for OCSP responses about them.
 func (c *certified) requests() []wire.Payload {
 	if c.trust == nil {
 		return nil
 	}
-	return []wire.Payload{auth.Request(c.trust)}
+	return requests(auth.Request(c.trust), c.trust.OCSP != auth.OCSPOff)
+}
+
+func requests(r *wire.CertReq, status bool) []wire.Payload {
+	if status {
+		return []wire.Payload{r, auth.StatusRequest()}
+	}
+	return []wire.Payload{r}
 }
 
 func (c *certified) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
@@ -142,11 +156,11 @@ func (signatureHashes) answerInit(e *Engine, sa *ikeSA, request []wire.Payload) 
 		answer = append(answer, auth.HashNotify())
 	}
 	if e.cfg.CertRequest != nil {
-		answer = append(answer, e.cfg.CertRequest)
+		answer = append(answer, requests(e.cfg.CertRequest, e.cfg.StatusRequest)...)
 	}
 	return answer
 }
 
 func (signatureHashes) initAnswered(_ *Engine, sa *ikeSA, response []wire.Payload) {
-	sa.hs.hashes = auth.HashesOf(response)
+	sa.hs.hashes, sa.hs.statusWanted = auth.HashesOf(response), auth.StatusWanted(response)
 }

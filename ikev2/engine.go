@@ -24,6 +24,8 @@ type Config struct {
 	// CertRequest names the authorities whose certificates are acceptable from a peer that has not said who it is. Nil
 	// speaks to such a one of no certificates; then no peer that begins can have any.
 	CertRequest *wire.CertReq
+	// StatusRequest asks such a one for OCSP responses about its certificate, too (RFC 4806).
+	StatusRequest bool
 	// Signs: even without a CertRequest there are peers to whom this host proves itself by a certificate when they begin.
 	Signs bool
 	NAT   NATTraversal

@@ -8,6 +8,7 @@ import (
 	"io"
 	"slices"
 
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
@@ -160,6 +161,7 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		e.authGoesOn(sa, in, ps)
 		return
 	}
+	sa.hs.statusWanted = auth.StatusWanted(ps)
 	e.checkInitiator(sa, ps, func(peer *Peer, err error) {
 		if err != nil {
 			e.answerError(sa, in, err)

@@ -74,6 +74,8 @@ type handshake struct {
 	// hashes are those that the peer takes for signatures; nil unless SIGNATURE_HASH_ALGORITHMS goes both ways. Who has a
 	// pre-shared key does not look at them.
 	hashes []auth.Hash
+	// statusWanted: the peer asks for an OCSP response about this side's certificate (RFC 4806).
+	statusWanted bool
 	intermediate
 
 	dialogue *dialogue // once EAP has begun

@@ -7,6 +7,6 @@
 //	Trust        whom it believes: verify.go, chain.go, revocation.go, ocsp.go, identity.go
 //
 // Certificates and revocation lists come from the configuration and from the peer's CERT payloads only; "Hash and URL" and
-// revocation lists in CERT payloads are not asked for and not looked at. OCSP responses come from the peer, or from
-// responders that somebody else asks (Responders).
+// revocation lists in CERT payloads are not asked for and not looked at. OCSP responses come from the peer (RFC 4806)
+// or from responders that somebody else asks (Responders).
 package auth

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ocsp"
+
+	"mipsecd/ikev2/wire"
 )
 
 // OCSP says whether the state of certificates that no revocation list tells is asked for by OCSP (RFC 6960), and what
@@ -55,13 +57,19 @@ func (t *Trust) checkOnline(c, by *x509.Certificate, statuses [][]byte, now time
 			return err
 		}
 	}
-	err := fmt.Errorf("the certificate of %s names no OCSP responder that is asked by http", subject(c))
+	_, err := t.askAbout(c, by, now)
+	return err
+}
+
+// askAbout asks the responders that a certificate names, and yields the response that says that it is good.
+func (t *Trust) askAbout(c, by *x509.Certificate, now time.Time) (good []byte, err error) {
+	err = fmt.Errorf("the certificate of %s names no OCSP responder that is asked by http", subject(c))
 	if t.Responders == nil {
-		return err
+		return nil, err
 	}
 	request, failed := ocsp.CreateRequest(c, by, nil)
 	if failed != nil {
-		return failed
+		return nil, failed
 	}
 	asked := 0
 	for _, url := range c.OCSPServer {
@@ -69,13 +77,16 @@ func (t *Trust) checkOnline(c, by *x509.Certificate, statuses [][]byte, now time
 			continue
 		}
 		asked++
-		err = t.Responders.Ask(url, request, func(response []byte) error { return checkResponse(response, c, by, now) })
+		err = t.Responders.Ask(url, request, func(response []byte) error {
+			good = response
+			return checkResponse(response, c, by, now)
+		})
 		if err == nil || isRevoked(err) {
-			return err
+			return good, err
 		}
 		err = fmt.Errorf("the OCSP responder of %s at %q: %w", issuer(c), url, err)
 	}
-	return err
+	return nil, err
 }
 
 // checkResponse holds that an OCSP response, in DER, says of a certificate of this issuer that it is good, and that it may
@@ -178,4 +189,35 @@ func checkSigner(r *ocsp.Response, by *x509.Certificate, now time.Time) error {
 		return fmt.Errorf("the OCSP response is signed by %s, whose certificate is not valid now", subject(responder))
 	}
 	return checkKeys([]*x509.Certificate{responder})
+}
+
+// StatusRequest is the CERTREQ payload that asks for an OCSP response about the sender's certificate (RFC 4806 section
+// 3.1). It names no responder: one that the authority has made a responder will do.
+func StatusRequest() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertOCSPContent} }
+
+// StatusWanted reports whether a peer has sent a StatusRequest.
+func StatusWanted(ps []wire.Payload) bool {
+	return slices.ContainsFunc(ps, func(p wire.Payload) bool {
+		r, ok := p.(*wire.CertReq)
+		return ok && r.Encoding == wire.CertOCSPContent
+	})
+}
+
+// Status is the CERT payload with an OCSP response that says that the certificate of the key is good (RFC 4806 section
+// 3.2), or nil if there is none: its issuer must be one of the chain or of the authorities of a Trust that asks responders.
+// It takes long.
+func (c *Credential) Status(t *Trust, now time.Time) *wire.Cert {
+	if t == nil || t.OCSP == OCSPOff {
+		return nil
+	}
+	leaf := c.chain[0]
+	for _, by := range slices.Concat(c.chain[1:], t.authorities) {
+		if !bytes.Equal(by.RawSubject, leaf.RawIssuer) {
+			continue
+		}
+		if good, err := t.askAbout(leaf, by, now); err == nil {
+			return &wire.Cert{Encoding: wire.CertOCSPContent, Data: good}
+		}
+	}
+	return nil
 }

@@ -15,22 +15,25 @@ func FromConfig(c *configs.Config) (Options, error) {
 		return Options{}, err
 	}
 	var trusts []*auth.Trust
+	status := false
 	signs := false
 	for _, p := range c.Peers {
 		if p.Trust != nil {
 			trusts = append(trusts, p.Trust)
+			status = status || p.Trust.OCSP != auth.OCSPOff
 		}
 		signs = signs || p.Credential != nil
 	}
 	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
-		Peers:       peers,
-		IKE:         c.IKE,
-		CertRequest: auth.Request(trusts...),
-		Signs:       signs,
-		Childless:   c.Childless,
-		NAT:         c.NAT,
-		Timing:      c.Timing,
-		Limits:      c.Limits,
+		Peers:         peers,
+		IKE:           c.IKE,
+		CertRequest:   auth.Request(trusts...),
+		StatusRequest: status,
+		Signs:         signs,
+		Childless:     c.Childless,
+		NAT:           c.NAT,
+		Timing:        c.Timing,
+		Limits:        c.Limits,
 	}}
 	if c.Role == configs.HomeAgent {
 		opt.Role = homeagent.New(c.Homes, c.OwnPolicies, c.Pool)
