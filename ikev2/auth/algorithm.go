@@ -233,12 +233,13 @@ func (a algorithm) verify(key crypto.PublicKey, message, signature []byte) error
 	return nil
 }
 
-// checkKey refuses keys of kinds that no method here has, and those that are too weak (RFC 8247 section 3.1.1).
+// checkKey refuses keys of kinds that no method here has, those that are too weak (RFC 8247 section 3.1.1), and those so
+// long that a stranger could keep this host busy with them.
 func checkKey(key crypto.PublicKey) error {
 	switch key := key.(type) {
 	case *rsa.PublicKey:
-		if bits := key.N.BitLen(); bits < minRSABits {
-			return fmt.Errorf("an RSA key of %d bits; want at least %d", bits, minRSABits)
+		if bits := key.N.BitLen(); bits < minRSABits || bits > maxRSABits {
+			return fmt.Errorf("an RSA key of %d bits; want %d to %d", bits, minRSABits, maxRSABits)
 		}
 		return nil
 	case *ecdsa.PublicKey:
@@ -251,7 +252,10 @@ func checkKey(key crypto.PublicKey) error {
 	return fmt.Errorf("a key of kind %s; want RSA, ECDSA on P-256, P-384 or P-521, or Ed25519", keyName(key))
 }
 
-const minRSABits = 2048
+const (
+	minRSABits = 2048
+	maxRSABits = 8192
+)
 
 func keyName(key crypto.PublicKey) string {
 	switch key := key.(type) {

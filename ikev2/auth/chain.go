@@ -12,9 +12,14 @@ import (
 // checkChain holds that a certificate leads to one of the authorities and is not revoked. Statuses are OCSP responses about
 // it and the others.
 func (t *Trust) checkChain(leaf *x509.Certificate, others []*x509.Certificate, statuses [][]byte, now time.Time) error {
+	if err := checkKeys([]*x509.Certificate{leaf}); err != nil {
+		return err
+	}
 	intermediates := x509.NewCertPool()
 	for _, c := range others {
-		intermediates.AddCert(c)
+		if checkKey(c.PublicKey) == nil {
+			intermediates.AddCert(c)
+		}
 	}
 	chains, err := leaf.Verify(x509.VerifyOptions{
 		Roots: t.roots, Intermediates: intermediates, CurrentTime: now,
@@ -64,7 +69,10 @@ func checkKeys(chain []*x509.Certificate) error {
 // explain makes the error of a chain that leads nowhere one that says which certificate is to blame.
 func explain(leaf *x509.Certificate, others []*x509.Certificate, now time.Time, err error) error {
 	for _, c := range append([]*x509.Certificate{leaf}, others...) {
+		unfit := checkKey(c.PublicKey)
 		switch {
+		case unfit != nil:
+			return fmt.Errorf("the certificate of %s has %w", subject(c), unfit)
 		case now.Before(c.NotBefore):
 			return fmt.Errorf("the certificate of %s is valid from %s on only", subject(c), c.NotBefore.Format(time.RFC3339))
 		case now.After(c.NotAfter):

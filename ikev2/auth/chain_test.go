@@ -212,16 +212,65 @@ func TestRefusedRevocationLists(t *testing.T) {
 	}
 }
 
-// A key that anybody can compute proves nothing, whatever certificate it has (RFC 8247 section 3.1.1).
-func TestRFC8247_3_1_1_ShortKeys(t *testing.T) {
+// A key that anybody can compute proves nothing, whatever certificate it has (RFC 8247 section 3.1.1), and nobody is to
+// wait for one that is far too long.
+func TestRFC8247_3_1_1_KeyLengths(t *testing.T) {
 	p := newPKI(t)
 	short, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}
+	good := credential(t, p.key, p.root.Issue(t, "ha", p.key, named), p.root.Issue(t, "other", short, nil))
+	if err := trust(t, p.root).Check(claim(t, good, offered), now); err != nil {
+		t.Errorf("beside another's: %v", err)
+	}
+	failed(t, checkKey(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 9000), E: 65537}), "an RSA key of 9001 bits")
 	own := &Credential{short, []*x509.Certificate{p.root.Issue(t, "ha", short, named)}}
 	failed(t, trust(t, p.root).Check(claim(t, own, offered), now),
-		`the certificate of "CN=ha" has an RSA key of 1024 bits; want at least 2048`)
+		`the certificate of "CN=ha" has an RSA key of 1024 bits; want 2048 to 8192`)
+}
+
+// An authority signs no more than the one above it lets it (RFC 5280 sections 4.2.1.9 and 4.2.1.10).
+func TestRFC5280_6_1_Constraints(t *testing.T) {
+	p := newPKI(t)
+	authority := func(change func(*x509.Certificate)) *testpki.Authority {
+		return p.root.UnderWith(t, "narrow", change)
+	}
+	for _, c := range []struct {
+		name   string
+		change func(*x509.Certificate)
+		deep   bool
+		failed string
+	}{
+		{"its own names", func(c *x509.Certificate) {
+			c.PermittedDNSDomainsCritical, c.PermittedDNSDomains = true, []string{"example.org"}
+		}, false, ""},
+		{"other names", func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"example.com"} }, false,
+			`DNS name "ha.example.org" is not permitted by any constraint`},
+		{"names that it must not sign", func(c *x509.Certificate) { c.ExcludedDNSDomains = []string{"example.org"} }, false,
+			`DNS name "ha.example.org" is excluded by constraint "example.org"`},
+		{"an authority below", func(*x509.Certificate) {}, true, ""},
+		{"an authority below that it must not sign", func(c *x509.Certificate) { c.MaxPathLenZero = true }, true,
+			"too many intermediates for path length constraint"},
+		{"not for certificates", func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign }, false,
+			"leads to no authority of ours"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			by := authority(c.change)
+			chain := []*x509.Certificate{by.Certificate}
+			if c.deep {
+				by = by.Under(t, "deep")
+				chain = append(chain, by.Certificate)
+			}
+			own := credential(t, p.key, append([]*x509.Certificate{by.Issue(t, "ha", p.key, named)}, chain...)...)
+			err := trust(t, p.root).Check(claim(t, own, offered), now)
+			if c.failed != "" {
+				failed(t, err, c.failed)
+			} else if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }
 
 func TestRFC5280_6_3_RevocationLists(t *testing.T) {
@@ -287,7 +336,8 @@ func TestRFC7296_3_6_CertificatePayloads(t *testing.T) {
 		failed string
 	}{
 		{"none", nil, "no X.509 certificate has come with the signature"},
-		{"a URL only", []*wire.Cert{{Encoding: wire.CertHashAndURLX509, Data: make([]byte, 30)}}, "no X.509 certificate"},
+		{"a URL only", []*wire.Cert{{Encoding: wire.CertHashAndURLX509, Data: make([]byte, 30)}},
+			"no X.509 certificate has come with the signature, but Hash and URL of X.509 certificate"},
 		{"a revocation list, too", append([]*wire.Cert{{Encoding: wire.CertCRL}}, good.Certificates...), ""},
 		{"garbage", []*wire.Cert{{Encoding: wire.CertX509Signature, Data: []byte("x")}}, "certificate 1 can't be read"},
 		{"too many", slices.Repeat(good.Certificates, maxChain+1), "more than 10 certificates"},

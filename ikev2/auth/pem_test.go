@@ -126,7 +126,7 @@ func TestCredentials(t *testing.T) {
 		{key, nil, "0 certificates; want 1 to 10"},
 		{key, chain(11), "11 certificates; want 1 to 10"},
 		{other, chain(1), `the private key is not that of the certificate of "CN=ha"`},
-		{weak, []*x509.Certificate{root.Issue(t, "ha", weak, nil)}, "an RSA key of 1024 bits; want at least 2048"},
+		{weak, []*x509.Certificate{root.Issue(t, "ha", weak, nil)}, "an RSA key of 1024 bits; want 2048 to 8192"},
 		{p224, []*x509.Certificate{root.Issue(t, "ha", p224, nil)}, "a key of kind ECDSA P-224; want RSA"},
 	} {
 		_, err := NewCredential(c.key, c.chain)

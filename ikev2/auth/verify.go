@@ -103,8 +103,10 @@ func (t *Trust) Check(c Claim, now time.Time) error {
 // section 3.3.10).
 func parseCertificates(payloads []*wire.Cert) ([]*x509.Certificate, error) {
 	var certs []*x509.Certificate
+	reason := errors.New("no X.509 certificate has come with the signature")
 	for _, p := range payloads {
 		if p.Encoding != wire.CertX509Signature {
+			reason = fmt.Errorf("no X.509 certificate has come with the signature, but %s", p.Encoding)
 			continue
 		}
 		if len(certs) == maxChain {
@@ -117,7 +119,7 @@ func parseCertificates(payloads []*wire.Cert) ([]*x509.Certificate, error) {
 		certs = append(certs, cert)
 	}
 	if len(certs) == 0 {
-		return nil, errors.New("no X.509 certificate has come with the signature")
+		return nil, reason
 	}
 	return certs, nil
 }

@@ -70,8 +70,15 @@ func NewAuthority(t testing.TB, name string) *Authority {
 // Under makes an authority below this one.
 func (a *Authority) Under(t testing.TB, name string) *Authority {
 	t.Helper()
-	key := Key("P-256")
-	return &Authority{key: key, Certificate: a.sign(t, authority(name), key.Public())}
+	return a.UnderWith(t, name, func(*x509.Certificate) {})
+}
+
+// UnderWith makes an authority below this one; change says what is in its certificate beside the usual.
+func (a *Authority) UnderWith(t testing.TB, name string, change func(*x509.Certificate)) *Authority {
+	t.Helper()
+	key, template := Key("P-256"), authority(name)
+	change(template)
+	return &Authority{key: key, Certificate: a.sign(t, template, key.Public())}
 }
 
 func authority(name string) *x509.Certificate {
