@@ -29,7 +29,7 @@ type charon struct {
 // the end if the IKE_SA is rekeyed just then.
 const charonConf = `
 charon-systemd {
-	load = random nonce sha1 sha2 hmac kdf aes gcm curve25519 gmp openssl pem kernel-netlink socket-default vici md4 eap-identity eap-mschapv2 eap-tls
+	load = random nonce sha1 sha2 hmac kdf aes gcm curve25519 gmp openssl pem kernel-netlink socket-default vici md4 eap-identity eap-mschapv2 eap-tls resolve
 	install_routes = no
 	retransmit_timeout = 0.8
 	retransmit_base = 1.5
@@ -40,6 +40,9 @@ charon-systemd {
 	plugins {
 		vici {
 			socket = unix://%s
+		}
+		resolve {
+			file = %s
 		}
 	}
 	filelog {
@@ -69,7 +72,7 @@ const usualFragmentSize = 1280
 // configureDaemon writes its own configuration; a fragmentSize is the longest IP datagram that it sends.
 func (c *charon) configureDaemon(t *testing.T, fragmentSize int) {
 	t.Helper()
-	write(t, c.path("strongswan.conf"), fmt.Sprintf(charonConf, charonCookies, fragmentSize, c.socket(), c.logFile()))
+	write(t, c.path("strongswan.conf"), fmt.Sprintf(charonConf, charonCookies, fragmentSize, c.socket(), c.nameServers(), c.logFile()))
 }
 
 // startCharon starts the daemon, and ends it when the test ends.
@@ -94,6 +97,7 @@ func startCharon(t *testing.T, node lab.Node) *charon {
 func (c *charon) path(name string) string { return filepath.Join(c.dir, name) }
 func (c *charon) socket() string          { return c.path("vici") }
 func (c *charon) logFile() string         { return c.path("log") }
+func (c *charon) nameServers() string     { return c.path("resolv.conf") } // that it was told of
 
 // control runs swanctl with one command.
 func (c *charon) control(args ...string) (string, error) {

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,7 +103,6 @@ const (
 // startMipsecd starts the agent, and ends it when the test ends.
 func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	t.Helper()
-	m := &mipsecd{node: node, dir: t.TempDir(), done: make(chan struct{})}
 	var conf string
 	if node == lab.MN {
 		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, list(o.esp)) + o.more +
@@ -114,8 +114,15 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	if o.certified {
 		conf = strings.ReplaceAll(conf, "secret-file = \"psk\"\n", o.proof)
 	}
-	write(t, m.path("mipsecd.toml"), o.identities.in(conf))
-	write(t, m.path("psk"), cmp.Or(o.secret, secretText))
+	return runMipsecd(t, node, o.identities.in(conf), cmp.Or(o.secret, secretText))
+}
+
+// runMipsecd starts the agent with a configuration whose secret-file is "psk", and ends it when the test ends.
+func runMipsecd(t *testing.T, node lab.Node, conf, secret string) *mipsecd {
+	t.Helper()
+	m := &mipsecd{node: node, dir: t.TempDir(), done: make(chan struct{})}
+	write(t, m.path("mipsecd.toml"), conf)
+	write(t, m.path("psk"), secret)
 	log, err := os.Create(m.path("log"))
 	must(t, err)
 	defer log.Close()
@@ -185,7 +192,14 @@ func (m *mipsecd) log(t *testing.T) string {
 
 // status is as much of `mipsecd status --json` as the tests look at.
 type status struct {
-	IKESAs []ikeSA `json:"ike_sas"`
+	Bindings []homeBinding `json:"bindings"`
+	IKESAs   []ikeSA       `json:"ike_sas"`
+}
+
+type homeBinding struct {
+	HomeAddress netip.Addr   `json:"home_address"`
+	Assigned    bool         `json:"assigned"`
+	DNS         []netip.Addr `json:"dns"`
 }
 
 type ikeSA struct {

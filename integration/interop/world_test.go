@@ -40,6 +40,17 @@ func build(t *testing.T) *world {
 	t.Helper()
 	w := &world{}
 	lab.Build(t)
+	w.startDaemons(t)
+	lab.Detach(t, lab.Home)
+	lab.Attach(t, lab.Foreign1)
+	w.register(t)
+	w.capture = lab.StartCapture(t, lab.Foreign1)
+	return w
+}
+
+// startDaemons starts the mobility daemons of mobile node and home agent.
+func (w *world) startDaemons(t *testing.T) {
+	t.Helper()
 	config := func(n lab.Node) mobilityd.Config {
 		return mobilityd.Config{
 			HomeAddress: lab.HoA, HomeAgent: lab.HomeAgent, Lifetime: time.Hour, KeyMobility: true, HomeLink: lab.Home.Name, IP: n.IP,
@@ -55,11 +66,6 @@ func build(t *testing.T) *world {
 		return err
 	}))
 	t.Cleanup(func() { w.home.Close() })
-	lab.Detach(t, lab.Home)
-	lab.Attach(t, lab.Foreign1)
-	w.register(t)
-	w.capture = lab.StartCapture(t, lab.Foreign1)
-	return w
 }
 
 // register sends Binding Updates, without any news in them, until one is acknowledged.
