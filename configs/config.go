@@ -40,7 +40,9 @@ type Config struct {
 	Role     Role
 	Identity ikev2.Identity // that this host proves
 	Address  netip.Addr     // of the home agent; the zero Addr on a mobile node
-	Kernel   Kernel
+	// Addresses are all of the home agent's that peers with MOBIKE may use, Address first.
+	Addresses []netip.Addr
+	Kernel    Kernel
 	// OwnPolicies: mipsecd installs and moves the policies, not the mobility daemon.
 	OwnPolicies bool
 	// Homes are the home addresses, with the peer of each, in the order of the file. One that is assigned is the zero Addr.

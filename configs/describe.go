@@ -34,6 +34,8 @@ func Describe(c *Config) string {
 			peer = "home agent"
 		}
 		switch {
+		case home.Mobility == migrate.MOBIKE:
+			mobility = "a road warrior with MOBIKE"
 		case home.Mobility == migrate.NewIKE:
 			mobility = "a road warrior"
 		case !home.KeyMobility:

@@ -47,7 +47,7 @@ var (
 	protection = parsed(`a kind of traffic such as "binding"`, migrate.ParseProtection)
 	protect    = withBinding(listOf(`a list such as ["binding", "home-test"]`, protection))
 
-	mobilities = oneOf([]word[migrate.Mobility]{{"mobile-ipv6", migrate.MobileIPv6}, {"none", migrate.NewIKE}})
+	mobilities = oneOf([]word[migrate.Mobility]{{"mobile-ipv6", migrate.MobileIPv6}, {"mobike", migrate.MOBIKE}, {"none", migrate.NewIKE}})
 	anyAddress = judged(`a global unicast address such as "2001:db8::1"`, parseAnyAddress)
 	network    = judged(`an IPv6 prefix such as "2001:db8::/32"`, parseNetwork)
 

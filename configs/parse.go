@@ -60,6 +60,9 @@ func (r *reader) document(t table) *Config {
 	r.checkKernel(&d, t)
 	r.checkPool(&d, t)
 
+	if len(d.additional) > 0 {
+		d.Addresses = append([]netip.Addr{d.Address}, d.additional...)
+	}
 	d.IKE = d.ike
 	if len(d.Peers) > 0 {
 		d.IKE = accepted(d.Peers)
@@ -92,8 +95,9 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		peer := &ikev2.Peer{
 			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
 			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness, SHA1: p.sha1,
-			AuthLifetime: p.authLifetime, Resumption: p.resumption,
+			AuthLifetime: p.authLifetime, Resumption: p.resumption, MOBIKE: p.mobility == migrate.MOBIKE,
 		}
+		peer.BelieveAddresses = peer.MOBIKE && !p.returnRoutability
 		r.prove(peer, t, &p)
 		r.assigned(peer, d, t, &p)
 		d.Peers = append(d.Peers, peer)
@@ -117,7 +121,7 @@ func (r *reader) mobility(t table, p *peer) {
 			where = r.top
 		}
 		r.report(where.at.key("address"), where.key("address"),
-			`got %s; want an IPv6 address for Mobile IPv6, or mobility = "none"`, p.address)
+			`got %s; want an IPv6 address for Mobile IPv6, or mobility = "mobike"`, p.address)
 	}
 	if t.has("network") {
 		r.report(t.at.key("network"), t.key("network"), "this is for a road warrior; leave it out for Mobile IPv6")

@@ -37,6 +37,7 @@ type document struct {
 	keying                  string
 	level                   spd.Level
 	reqidBase               uint32
+	additional              []netip.Addr
 	timing, limits          map[string]any
 	homeAgents, mobileNodes []map[string]any
 }
@@ -47,6 +48,8 @@ func (d *document) fields() []field {
 		bind(&d.Identity, identity, Key{Name: "identity", Required: true, Meaning: "who this host proves to be"}),
 		bind(&d.Address, anyAddress, Key{Name: "address", Role: HomeAgent, Required: true,
 			Meaning: "its own address; IPv4 for road warriors only"}),
+		bind(&d.additional, oneOrMore(anyAddress), Key{Name: "additional-address", Role: HomeAgent,
+			Meaning: "more of its addresses, where road warriors with MOBIKE find it should the other be out of reach"}),
 		bind(&d.Interfaces, interfaces, Key{Name: "interfaces", Role: MobileNode,
 			Meaning: "the interfaces whose addresses may be care-of addresses; without it all"}),
 		bind(&d.OwnPolicies, policies, Key{Name: "policies", Default: `"external"`,
@@ -86,7 +89,7 @@ func (d *document) fields() []field {
 // settings are what a peer may have for itself, and otherwise has from the top of the file.
 type settings struct {
 	mobility                             migrate.Mobility
-	keyMobility                          bool
+	keyMobility, returnRoutability       bool
 	protect                              []migrate.Protection
 	network                              netip.Prefix
 	ike, esp                             []suite.Proposal
@@ -100,8 +103,10 @@ type settings struct {
 func (s *settings) fields() []field {
 	return slices.Concat([]field{
 		bind(&s.mobility, mobilities, Key{Name: "mobility", Default: `"mobile-ipv6"`,
-			Meaning: "how the home agent gets to know where the mobile node is: by Mobile IPv6, or not before it sets up an IKE_SA " +
-				"from there (a road warrior and its gateway)"}),
+			Meaning: "how the home agent gets to know where the mobile node is: by Mobile IPv6, or as the gateway of a road warrior " +
+				"by MOBIKE (RFC 4555) or not before a new IKE_SA is set up from there; the same on both ends"}),
+		bind(&s.returnRoutability, boolean, Key{Name: "return-routability", Default: "true",
+			Meaning: "a peer that says by MOBIKE where it is has to be seen there before its tunnels follow"}),
 		bind(&s.network, network, Key{Name: "network", Default: `"::/0"`,
 			Meaning: "what the tunnel of a road warrior leads to"}),
 		bind(&s.keyMobility, boolean, Key{Name: "k-bit", Default: "true",

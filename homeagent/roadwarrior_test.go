@@ -69,6 +69,27 @@ func TestRFC7296Section2_23RoadWarriorsNATMoves(t *testing.T) {
 	`, spd.PeerMoved{Peer: "mn", ID: 1, Old: here, New: there, Encap: ports})
 }
 
+// A gateway moves a road warrior's tunnel when the key exchange says so, be it to another address of its own.
+func TestGatewayFollowsMOBIKE(t *testing.T) {
+	s := newScript(t, false, RoadWarrior("mn", migrate.MOBIKE))
+	s.agent.Step(start, migrate.Snapshot{})
+	here, there := spd.Path{Local: HA, Remote: CoA1}, spd.Path{Local: CN, Remote: CoA2}
+	s.agent.Step(start, migrate.Keying{Notice: spd.PeerUp{Peer: "mn", ID: 1, Path: here}})
+	s.says("", spd.PeerMoved{Peer: "mn", ID: 7, Old: here, New: there}) // another IKE_SA
+	s.says(`
+		carry
+		migrate in HoA -> * any from CoA1 -> HA to CoA2 -> CN
+		migrate out * -> HoA any from HA -> CoA1 to CN -> CoA2
+		migrate fwd HoA -> * any from CoA1 -> HA to CoA2 -> CN
+		or else
+		set in HoA -> * any protect esp/tunnel/CoA2 -> CN/unique:7
+		set out * -> HoA any protect esp/tunnel/CN -> CoA2/unique:8
+		set fwd HoA -> * any protect esp/tunnel/CoA2 -> CN/unique:7
+		report moved mn: to CoA2
+	`, spd.PeerMoved{Peer: "mn", ID: 1, Old: here, New: there})
+	s.says("", spd.PeerMoved{Peer: "mn", ID: 1, Old: here, New: there})
+}
+
 // A gateway cannot find a road warrior: it keys what its kernel calls for on the IKE_SA that is there.
 func TestGatewayBeginsNoIKESA(t *testing.T) {
 	home := RoadWarrior("mn", migrate.NewIKE)

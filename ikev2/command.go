@@ -29,6 +29,8 @@ func (e *Engine) command(c spd.Command) {
 		e.relocate(c)
 	case spd.Rebound:
 		e.mapped(c)
+	case spd.Addresses:
+		e.setAddresses(c.List)
 	case spd.MoveSAs:
 		e.moveSAs(c)
 	case spd.Expired:

@@ -29,6 +29,9 @@ type Config struct {
 	// Signs: even without a CertRequest there are peers to whom this host proves itself by a certificate when they begin.
 	Signs bool
 	NAT   NATTraversal
+	// Addresses are those of this host that peers with MOBIKE may use and are told of; the command spd.Addresses replaces
+	// them. Without any it is that on which a peer has begun.
+	Addresses []netip.Addr
 	// Childless takes IKE_SAs without a Child SA from peers that begin (RFC 6023).
 	Childless bool
 	// Secret is what only this host knows, of 32 octets; the same for all engines, and after a restart. From it come the
@@ -198,6 +201,8 @@ type Engine struct {
 	now     time.Time
 	effects []Effect
 
+	addresses []netip.Addr // of this host
+
 	sas      map[uint64]*ikeSA  // by the SPI that is ours
 	begun    map[initKey]*ikeSA // the peers' initiative
 	halfOpen halfOpens          // of those, that wait for IKE_AUTH
@@ -230,7 +235,7 @@ func New(cfg Config) *Engine {
 		cfg.FragmentSize = max(cfg.FragmentSize, minFragmentSize)
 	}
 	return &Engine{
-		cfg: cfg, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
+		cfg: cfg, addresses: cfg.Addresses, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
 		halfOpen: halfOpens{from: map[netip.Prefix]int{}},
 		removed:  removedPairs{byPeer: map[string][]*childSA{}},
 		sessions: map[string]*session{},

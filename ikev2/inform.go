@@ -7,7 +7,7 @@ import (
 	"mipsecd/ikev2/wire"
 )
 
-// informRequest answers INFORMATIONAL: Delete, a question (CFG_REQUEST), or a sign of life (RFC 7296 section 1.4).
+// informRequest answers INFORMATIONAL: Delete, a movement, a question (CFG_REQUEST), or a sign of life (RFC 7296 section 1.4).
 func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	if wire.FindNotify(ps, wire.NotifyAuthenticationFailed) != nil { // RFC 7296 section 2.21.2
 		e.reply(sa, in, nil)
@@ -28,7 +28,7 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 			gone = append(gone, e.deletedByPeer(sa, d.SPIs)...)
 		}
 	}
-	var answer []wire.Payload
+	answer, moved := e.moveRequest(sa, in, ps)
 	if len(gone) > 0 {
 		answer = append(answer, &wire.Delete{Protocol: wire.ProtocolESP, SPIs: gone})
 	}
@@ -39,6 +39,9 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		}
 		e.reply(sa, in, append(answer, configuration...))
 		e.limitAuth(sa, ps)
+		if moved {
+			e.follow(sa)
+		}
 	})
 }
 

@@ -27,6 +27,8 @@ func (e *Engine) relocate(c spd.Relocate) {
 		case from == c.Path:
 		case sa.established && c.Keep:
 			e.moveIKE(sa, c.Path)
+		case sa.established && sa.mobike.on && sa.original:
+			e.carry(sa, c.Path)
 		case sa.established:
 			begin = begin || c.Renew
 			e.abandon(a, sa, c.Renew)

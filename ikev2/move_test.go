@@ -17,6 +17,12 @@ func (h *host) move(from, to spd.Path, keep, renew bool) {
 		from, to = reversed(from), reversed(to)
 	}
 	h.tell(spd.Relocate{Peer: h.peer.Name, Path: to, Keep: keep, Renew: renew})
+	h.migrateTunnels(from, to)
+}
+
+// migrateTunnels moves the policies for tunnels and their SAs, and tells the engine as the kernel's reports do.
+func (h *host) migrateTunnels(from, to spd.Path) {
+	h.w.t.Helper()
 	h.readdress(to)
 	for _, d := range h.policies {
 		if d.Mode != spd.Tunnel {

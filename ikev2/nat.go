@@ -32,6 +32,7 @@ const (
 type nat struct {
 	ours, theirs bool // the side that is behind a NAT
 	pretended    bool // by this side, so that ESP goes in UDP
+	sought       bool // by both sides
 }
 
 func (n nat) between() bool { return n.ours || n.theirs || n.pretended }
@@ -43,14 +44,19 @@ func (natDetection) offerInit(e *Engine, sa *ikeSA) []wire.Payload {
 	if e.cfg.NAT == NATNever {
 		return nil
 	}
+	return e.natHashes(sa, sa.here())
+}
+
+// natHashes are of a message that is sent there.
+func (e *Engine) natHashes(sa *ikeSA, at Datagram) []wire.Payload {
 	spii, spir := sa.spis()
-	source := sa.local
+	source := at.Local
 	if e.cfg.NAT == NATAlways {
 		source = netip.AddrPortFrom(source.Addr(), 0)
 	}
 	return []wire.Payload{
 		&wire.Notify{Kind: wire.NotifyNATDetectionSourceIP, Data: natHash(spii, spir, source)},
-		&wire.Notify{Kind: wire.NotifyNATDetectionDestinationIP, Data: natHash(spii, spir, sa.remote)},
+		&wire.Notify{Kind: wire.NotifyNATDetectionDestinationIP, Data: natHash(spii, spir, at.Remote)},
 	}
 }
 
@@ -62,10 +68,10 @@ func (n natDetection) answerInit(e *Engine, sa *ikeSA, request []wire.Payload) [
 	return n.offerInit(e, sa)
 }
 
-// initAnswered moves to port 4500 if there is a NAT.
+// initAnswered moves to port 4500 if there is a NAT, or may be one elsewhere (RFC 4555 section 3.3).
 func (natDetection) initAnswered(e *Engine, sa *ikeSA, response []wire.Payload) {
 	spii, spir := sa.spis()
-	if e.findNAT(sa, response, spii, spir) && sa.nat.between() {
+	if e.findNAT(sa, response, spii, spir) && (sa.nat.between() || sa.peer.MOBIKE) {
 		sa.local = netip.AddrPortFrom(sa.local.Addr(), NATPort)
 		sa.remote = netip.AddrPortFrom(sa.remote.Addr(), NATPort)
 	}
@@ -79,7 +85,7 @@ func (e *Engine) findNAT(sa *ikeSA, ps []wire.Payload, spii, spir uint64) (ok bo
 	if e.cfg.NAT == NATNever || !someSource || !someDestination {
 		return false
 	}
-	sa.nat = nat{ours: !destination, theirs: !source, pretended: e.cfg.NAT == NATAlways}
+	sa.nat = nat{ours: !destination, theirs: !source, pretended: e.cfg.NAT == NATAlways, sought: true}
 	return true
 }
 
@@ -109,7 +115,7 @@ func (e *Engine) heard(sa *ikeSA, d Datagram) {
 	switch {
 	case !sa.established && !sa.initiator:
 		sa.local, sa.remote = d.Local, d.Remote
-	case sa.established:
+	case sa.established && !sa.mobike.on: // else the peer says so (RFC 4555 section 3.8)
 		e.rebound(sa, d.Remote)
 	}
 }
@@ -156,10 +162,21 @@ func (sa *ikeSA) carries(d spd.Demand) bool {
 	return sa.path() == spd.Path{Local: d.Local, Remote: d.Remote}
 }
 
-// reencapsulate gives the SAs of a pair in UDP the ports of the IKE_SA, where its addresses are theirs.
+// reencapsulate gives the SAs of a pair in UDP the ports of the IKE_SA, where its addresses are theirs. Where a movement has
+// led to or from behind a NAT, they are replaced (RFC 4555 section 3.5): no kernel takes an encapsulation away. To give them
+// one is part of the peer's movement (spd.PeerMoved).
 func (e *Engine) reencapsulate(c *childSA) {
-	encap := c.ike.encapOf(c.demand)
-	if none := (spd.Encap{}); encap == none || c.encap == none || encap == c.encap {
+	encap, none := c.ike.encapOf(c.demand), spd.Encap{}
+	switch {
+	case encap == c.encap || !c.ike.carries(c.demand):
+		return
+	case encap == none || c.encap == none && c.ike.original:
+		if c.ike.mobike.on {
+			e.expired(spd.Expired{Peer: c.demand.Peer, ID: c.inID()})
+		}
+		return
+	case c.encap == none:
+		c.encap = encap
 		return
 	}
 	c.encap = encap

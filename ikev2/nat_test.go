@@ -225,7 +225,7 @@ func TestRFC7296Section2_23SeveralSources(t *testing.T) {
 		{"only a source", []wire.Payload{notify(source, "10.0.0.1:500")}, false, nat{}},
 		{"nothing", nil, false, nat{}},
 	} {
-		sa.nat = nat{}
+		sa.nat, c.want.sought = nat{}, c.ok
 		if ok := e.findNAT(sa, c.ps, 1, 0); ok != c.ok || sa.nat != c.want {
 			t.Errorf("%s: %v, %+v", c.what, ok, sa.nat)
 		}

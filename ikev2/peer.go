@@ -23,6 +23,10 @@ type Peer struct {
 	Trust      *auth.Trust
 	SHA1       bool // in RSA signatures with one who does not speak RFC 7427
 	IKE, ESP   []suite.Proposal
+	// MOBIKE: the IKE_SA moves with the peer's addresses, or ours, where both take part (RFC 4555).
+	MOBIKE bool
+	// BelieveAddresses takes the peer's word for where it is, without looking whether it is there (RFC 4555 section 3.7).
+	BelieveAddresses bool
 	// IKELifetime is when an IKE_SA is rekeyed, ChildLifetime when a Child SA ends; zero is never. The rekeying comes up
 	// to a fifth earlier, so that not all come at once.
 	IKELifetime, ChildLifetime time.Duration

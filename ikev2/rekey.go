@@ -79,7 +79,7 @@ func (e *Engine) succeed(sa, next *ikeSA, c choice[suite.IKESuite], shared secre
 	if err := deriveIKE(next, rekeySeed(sa, shared, ni, nr), ni, nr); err != nil {
 		return err
 	}
-	next.local, next.remote = sa.local, sa.remote
+	next.local, next.remote, next.mobike, next.nat = sa.local, sa.remote, sa.mobike, sa.nat
 	e.establish(next)
 	return nil
 }

@@ -190,6 +190,10 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 		e.answerError(sa, in, refuse(wire.NotifyInvalidSyntax, "1.2", "IKE_AUTH request without SA"))
 		return
 	}
+	if natDenied(in.at, ps) {
+		e.answerError(sa, in, refuse(wire.NotifyUnexpectedNATDetected, "3.9 of RFC 4555", "somebody changes addresses on the way"))
+		return
+	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
 	ni, nr, began, session := sa.hs.ni, sa.hs.nr, sa.hs.began, sa.hs.session
 	answer = append(answer, extensions.answerAuth(e, sa, ps)...)

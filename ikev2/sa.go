@@ -44,6 +44,7 @@ type ikeSA struct {
 	heardAt   time.Time
 	probed    bool   // the peer's next answer is a sign of life that is waited for
 	refusals  int    // TEMPORARY_FAILURE, one after the other
+	mistaken  int    // UNEXPECTED_NAT_DETECTED, the same
 	renewal   *timer // when the IKE_SA is to be rekeyed
 	authTimer *timer // when its authentication is to be repeated, or has ended
 	liveness  *timer
@@ -53,7 +54,8 @@ type ikeSA struct {
 
 // agreed is what the two sides have found out about each other by extensions. An IKE_SA that replaces another takes it over.
 type agreed struct {
-	fragments bool      // both sides take them
+	fragments bool // both sides take them
+	mobike    mobike
 	original  bool      // this side began with IKE_SA_INIT, whoever has rekeyed since
 	authEnds  time.Time // the authentication; zero is never
 	nat       nat

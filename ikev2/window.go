@@ -39,14 +39,22 @@ type request struct {
 	again func(*ikeSA)
 
 	id       uint32
-	sent     [][]byte // the datagrams
+	sent     [][]byte  // the datagrams
+	since    time.Time // when it was sent first
 	tries    int
-	answered bool // its answer is being worked on
+	tried    []spd.Path // other paths over which it was sent, too
+	answered bool       // its answer is being worked on
 }
 
 // ask queues a request and sends it when it is its turn.
 func (e *Engine) ask(sa *ikeSA, r *request) {
 	sa.queue = append(sa.queue, r)
+	e.askNext(sa)
+}
+
+// askFirst queues a request before all others.
+func (e *Engine) askFirst(sa *ikeSA, r *request) {
+	sa.queue = slices.Insert(sa.queue, 0, r)
 	e.askNext(sa)
 }
 
@@ -76,7 +84,7 @@ func (e *Engine) askNext(sa *ikeSA) {
 func (e *Engine) transmit(sa *ikeSA, r *request) {
 	sa.outstanding, sa.early = r, nil
 	e.send(sa.here(), r.sent)
-	r.tries = 1
+	r.since, r.tries = e.now, 1
 	e.scheduleRetransmit(sa, r)
 }
 
@@ -93,14 +101,16 @@ func (sa *ikeSA) here() Datagram { return Datagram{Local: sa.local, Remote: sa.r
 // scheduleRetransmit doubles the wait each time (RFC 7296 section 2.4); the very same octets are sent again, from
 // wherever the IKE_SA is by then.
 func (e *Engine) scheduleRetransmit(sa *ikeSA, r *request) {
-	wait := e.cfg.Timing.Retransmit << (r.tries - 1)
+	wait := e.cfg.Timing.Retransmit << (min(r.tries, e.cfg.Timing.Tries) - 1)
 	sa.retransmit = e.after(wait, func() {
-		if r.tries >= e.cfg.Timing.Tries {
+		if e.givesUp(sa, r) {
 			e.unanswered(sa, r)
 			return
 		}
 		e.send(sa.here(), r.sent)
-		r.tries++
+		if r.tries++; r.tries > suspicious {
+			e.tryPaths(sa, r)
+		}
 		e.scheduleRetransmit(sa, r)
 	})
 }
@@ -144,6 +154,7 @@ func (e *Engine) answer(sa *ikeSA, d Datagram, m *wire.Message) {
 		return
 	}
 	e.heard(sa, d)
+	e.arrivedBy(sa, r, d)
 	sa.outstanding = nil
 	e.stop(sa.retransmit)
 	if sa.probed {

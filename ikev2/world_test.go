@@ -78,6 +78,8 @@ type world struct {
 	seen   map[string]bool
 	// lose decides which packets the network loses; nil loses none.
 	lose func(*packet) bool
+	// change is what somebody on the way makes of a packet; nil leaves all alone.
+	change func(*packet)
 }
 
 type packet struct {
@@ -347,6 +349,9 @@ func (w *world) deliver(i int) {
 
 func (w *world) arrive(p *packet) {
 	w.t.Helper()
+	if w.change != nil {
+		w.change(p)
+	}
 	from := p.Local
 	if nat := p.from.nat; nat != nil {
 		from = nat.Out(from)

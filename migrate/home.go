@@ -16,6 +16,7 @@ type Mobility uint8
 const (
 	MobileIPv6 Mobility = iota // by Binding Updates, which are a mobility daemon's
 	NewIKE                     // by a new IKE_SA from there
+	MOBIKE                     // by the IKE_SA's own word (RFC 4555)
 )
 
 // Home is one home address, its policies and its peer, as configured. Its HomeAddress is the zero Addr if that is assigned

@@ -50,10 +50,20 @@ func (h *Homes) locate(now time.Time, p *Place, path spd.Path, keep bool, encap 
 // Attached takes the road warriors on this host to where it can reach their gateways from by now.
 func (h *Homes) Attached(now time.Time, a Addresses) (out []Effect) {
 	h.here = a
+	mobike := false
 	for _, p := range h.order {
 		out = append(out, h.attach(now, p)...)
+		mobike = mobike || p.Mobility == MOBIKE
+	}
+	if mobike { // the key exchange may find out by itself that another address is of more use
+		out = append(out, Tell{spd.Addresses{List: h.outside(a)}})
 	}
 	return out
+}
+
+// outside are the addresses that are no home addresses.
+func (h *Homes) outside(a Addresses) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(a.List), func(x netip.Addr) bool { return h.places[x] != nil })
 }
 
 // attach takes a place there if it is a road warrior's.
@@ -73,9 +83,7 @@ func (h *Homes) attach(now time.Time, p *Place) []Effect {
 // source chooses a care-of address: the present one as long as the host has it, else the one that the route to the
 // gateway has as source, else any of the gateway's family. A home address is none. Not valid if there is none.
 func (h *Homes) source(p *Place, a Addresses) netip.Addr {
-	usable := slices.DeleteFunc(slices.Clone(a.List), func(x netip.Addr) bool {
-		return h.places[x] != nil || x.Is4() != p.agent().Is4()
-	})
+	usable := slices.DeleteFunc(h.outside(a), func(x netip.Addr) bool { return x.Is4() != p.agent().Is4() })
 	for _, preferred := range []netip.Addr{p.CareOf, a.Sources[p.agent()]} {
 		if slices.Contains(usable, preferred) {
 			return preferred
@@ -107,8 +115,8 @@ func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
 		})
 	case spd.PeerMoved:
 		follow(n.Peer, func(p *Place) []Effect {
-			if p.ike != n.ID {
-				return nil
+			if p.ike != n.ID || !h.onHA && !slices.Contains(h.here.List, n.New.Local) {
+				return nil // another IKE_SA counts, or this host has moved on since
 			}
 			return h.locate(now, p, n.New, true, n.Encap)
 		})

@@ -58,6 +58,33 @@ func TestCareOfAddressIsTheRoutesSource(t *testing.T) {
 	s.step(moving+"relocate ha to CoA2 - HA, renew", in)
 }
 
+// With MOBIKE the key exchange may find another path by itself. When the IKE_SA is gone the gateway is looked for where it
+// was in the beginning.
+func TestRoadWarriorFollowsItsIKESA(t *testing.T) {
+	s := newScript(t, false, RoadWarrior("ha", migrate.MOBIKE))
+	s.begin(shut)
+	s.step(atCoA1+"addresses [CoA1 CoA2]", here(HoA, CoA1, CoA2))
+	s.says("", spd.PeerUp{Peer: "ha", ID: 1, Path: spd.Path{Local: CoA1, Remote: HA}})
+	other := spd.Path{Local: CoA2, Remote: CN}
+	s.says("", spd.PeerMoved{Peer: "ha", ID: 1, New: spd.Path{Local: OtherHoA, Remote: HA}}) // no address of this host any more
+	s.says(`
+		carry
+		migrate out HoA -> * any from CoA1 -> HA to CoA2 -> CN
+		migrate in * -> HoA any from HA -> CoA1 to CN -> CoA2
+		or else
+		set out HoA -> * any protect esp/tunnel/CoA2 -> CN/unique:7
+		set in * -> HoA any protect esp/tunnel/CN -> CoA2/unique:8
+		report moved ha: to CoA2
+	`, spd.PeerMoved{Peer: "ha", ID: 1, New: other})
+	s.step("addresses [CoA1 CoA2]", here(HoA, CoA1, CoA2)) // stays
+	s.says(`
+		carry
+		set out HoA -> * any protect esp/tunnel/CoA2 -> HA/unique:7
+		set in * -> HoA any protect esp/tunnel/HA -> CoA2/unique:8
+		report moved ha: to CoA2
+	`, spd.PeerDown{Peer: "ha", ID: 1})
+}
+
 // begin is the first step.
 func (s script) begin(want string) {
 	s.t.Helper()

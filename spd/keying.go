@@ -61,13 +61,17 @@ type Connect struct {
 
 // Relocate says that the key exchange with a peer now runs over another path. With Keep (the K bit on both sides,
 // RFC 6275 sections 10.3.1 and 11.7.3) what is established goes on there and no message is sent. Without it what was
-// established over another path is discarded; Renew says that this side sets it up anew from the new path.
+// established over another path is discarded; Renew says that this side sets it up anew from the new path. Who has begun an
+// IKE_SA with MOBIKE on both sides tells the peer instead that it moves (RFC 4555).
 type Relocate struct {
 	Peer  string
 	Path  Path
 	Keep  bool
 	Renew bool
 }
+
+// Addresses are all of this host's that the key exchange may be spoken from, and that peers with MOBIKE are told of.
+type Addresses struct{ List []netip.Addr }
 
 // MoveSAs says that the kernel has moved the tunnel SAs of a peer with this reqid to other addresses.
 type MoveSAs struct {
@@ -129,6 +133,7 @@ type Superseded struct {
 func (Key) command()        {}
 func (Connect) command()    {}
 func (Relocate) command()   {}
+func (Addresses) command()  {}
 func (MoveSAs) command()    {}
 func (Rebound) command()    {}
 func (Expired) command()    {}
@@ -174,8 +179,8 @@ type PeerDown struct {
 	Reason string
 }
 
-// PeerMoved says that the key exchange with a peer runs over another path: a Relocate with Keep has been carried out, or a
-// NAT before the peer has another mapping for it. Then Encap is the UDP encapsulation of what goes out to it; SAs at the
+// PeerMoved says that the key exchange with a peer runs over another path: a Relocate has been carried out, the peer has
+// moved by MOBIKE, or a NAT before it has another mapping for it. Then Encap is the UDP encapsulation of what goes out to it; SAs at the
 // addresses of New have that already. Where these are not those of Old, policies and SAs are to be moved.
 type PeerMoved struct {
 	Peer     string

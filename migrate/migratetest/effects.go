@@ -94,6 +94,8 @@ func command(c spd.Command) string {
 			out += ", renew"
 		}
 		return out
+	case spd.Addresses:
+		return fmt.Sprintf("addresses %s", c.List)
 	case spd.MoveSAs:
 		return fmt.Sprintf("move SAs of %s: %s %s %d from %s to %s",
 			c.Peer, spd.IPsecName(c.Change.Proto), c.Change.Mode, c.Change.Reqid, c.Change.Old, c.Change.New)

@@ -32,6 +32,7 @@ func FromConfig(c *configs.Config) (Options, error) {
 		Signs:         signs,
 		Childless:     c.Childless,
 		NAT:           c.NAT,
+		Addresses:     c.Addresses,
 		Timing:        c.Timing,
 		Limits:        c.Limits,
 	}}

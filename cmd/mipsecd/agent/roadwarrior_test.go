@@ -228,6 +228,8 @@ func TestRoadWarrior(t *testing.T) {
 		handshakes                                int32
 	}{
 		{"new IKE_SA", "none", "2001:db8:f::1", "2001:db8:a::1", "2001:db8:b::1", 3},
+		{"MOBIKE", "mobike", "2001:db8:f::1", "2001:db8:a::1", "2001:db8:b::1", 1},
+		{"MOBIKE, IPv4 outside", "mobike", "192.0.2.1", "198.51.100.1", "203.0.113.1", 1},
 		{"new IKE_SA, IPv4 outside", "none", "192.0.2.1", "198.51.100.1", "203.0.113.1", 3},
 	} {
 		t.Run(test.name, func(t *testing.T) {
