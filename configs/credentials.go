@@ -97,7 +97,7 @@ func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 }
 
 func (r *reader) secret(t table, file string) secret.Bytes {
-	keys, _ := contents(r, t, "secret-file", []string{file}, PreSharedKey, parseSecret)
+	keys, _ := contents(r, t, "secret-file", []string{file}, PreSharedKey, parseKey(minSecret, PreSharedKey))
 	if keys == nil {
 		return nil
 	}

@@ -211,7 +211,7 @@ func TestPrivateKeyFiles(t *testing.T) {
 		err.Error() != path+" is open to group or others (mode 0640); run chmod 600 on it" {
 		t.Errorf("got %v", err)
 	}
-	for _, content := range []Content{PreSharedKey, KeyBundle, Password} {
+	for _, content := range []Content{PreSharedKey, PostQuantumKey, KeyBundle, Password} {
 		if _, err := readFile(path, content); err == nil {
 			t.Errorf("%s is read", content)
 		}

@@ -15,9 +15,10 @@ import (
 // Content is what a file that a configuration names is for.
 type Content string
 
-// The contents. Of the first five a file must be open to its owner only.
+// The contents. Of the first six a file must be open to its owner only.
 const (
 	PreSharedKey    Content = "the pre-shared key"
+	PostQuantumKey  Content = "the post-quantum pre-shared key"
 	PrivateKey      Content = "the private key"
 	KeyBundle       Content = "the private key and certificates in PKCS#12"
 	Password        Content = "the password of the PKCS#12 file"
@@ -43,7 +44,7 @@ func readFile(path string, content Content) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is no regular file; want a file with %s", path, content)
 	}
-	private := []Content{PreSharedKey, PrivateKey, KeyBundle, Password, EAPPassword}
+	private := []Content{PreSharedKey, PostQuantumKey, PrivateKey, KeyBundle, Password, EAPPassword}
 	if perm := info.Mode().Perm(); slices.Contains(private, content) && perm&0o077 != 0 {
 		return nil, fmt.Errorf("%s is open to group or others (mode %04o); run chmod 600 on it", path, perm)
 	}
@@ -56,25 +57,27 @@ const (
 	maxSecret = 1024
 )
 
-// parseSecret reads a pre-shared key: the octets themselves, or after 0x in hexadecimal (RFC 7296 section 2.15). One newline
-// at the end does not belong to it.
-func parseSecret(content []byte) (secret.Bytes, error) {
-	key := bytes.TrimSuffix(content, []byte("\n"))
-	if digits, ok := bytes.CutPrefix(key, []byte("0x")); ok {
-		var err error
-		if key, err = hex.AppendDecode(nil, digits); err != nil {
-			return nil, errors.New("it begins with 0x, but two hexadecimal digits for each octet do not follow")
+// parseKey reads a key of at least so many octets: the octets themselves, or after 0x in hexadecimal (RFC 7296 section
+// 2.15). One newline at the end does not belong to it.
+func parseKey(least int, what Content) func([]byte) (secret.Bytes, error) {
+	return func(content []byte) (secret.Bytes, error) {
+		key := bytes.TrimSuffix(content, []byte("\n"))
+		if digits, ok := bytes.CutPrefix(key, []byte("0x")); ok {
+			var err error
+			if key, err = hex.AppendDecode(nil, digits); err != nil {
+				return nil, errors.New("it begins with 0x, but two hexadecimal digits for each octet do not follow")
+			}
 		}
+		switch {
+		case len(key) == 0:
+			return nil, fmt.Errorf("it is empty; want %s in it", what)
+		case len(key) < least:
+			return nil, fmt.Errorf("a key of %d octets only; want at least %d", len(key), least)
+		case len(key) > maxSecret:
+			return nil, fmt.Errorf("more than %d octets; want nothing but %s in it", maxSecret, what)
+		}
+		return secret.Bytes(key), nil
 	}
-	switch {
-	case len(key) == 0:
-		return nil, errors.New("it is empty; want the pre-shared key in it")
-	case len(key) < minSecret:
-		return nil, fmt.Errorf("a key of %d octets only; want at least %d", len(key), minSecret)
-	case len(key) > maxSecret:
-		return nil, fmt.Errorf("more than %d octets; want nothing but the pre-shared key in it", maxSecret)
-	}
-	return secret.Bytes(key), nil
 }
 
 // parsePassword reads the password of a PKCS#12 file. One newline at the end does not belong to it.

@@ -35,6 +35,7 @@ func TestSamples(t *testing.T) {
 	for _, name := range []string{"ha.psk", "mn1.psk", "mn2.psk", "gw.psk", "rw1.psk", "rw2.psk", "mn1.password"} {
 		write(t, filepath.Join(dir, name), testSecret+"\n", 0o600)
 	}
+	write(t, filepath.Join(dir, "mn2.ppk"), testPPK+"\n", 0o600)
 	root, key := testpki.NewAuthority(t, "root"), testpki.Key("P-256")
 	cert := root.Issue(t, "both", key, func(c *x509.Certificate) {
 		c.DNSNames, c.EmailAddresses = []string{"ha.example.org"}, []string{"mn1@example.org"}
@@ -114,7 +115,7 @@ func TestSecretFiles(t *testing.T) {
 			var key secret.Bytes
 			content, err := readFile(path, PreSharedKey)
 			if err == nil {
-				key, err = parseSecret(content)
+				key, err = parseKey(minSecret, PreSharedKey)(content)
 			}
 			if test.err == "" && (err != nil || !key.Equal([]byte(test.key))) {
 				t.Errorf("another key, %v", err)

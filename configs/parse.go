@@ -84,7 +84,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 	}
 	for i, values := range tables {
 		t := table{all.name, values, all.at.item(i)}
-		p := peer{settings: d.settings}
+		p := peer{settings: d.settings, ppk: ppk{required: true}}
 		r.fill(t, p.fields(role))
 		if role == HomeAgent {
 			p.address = d.Address
@@ -99,6 +99,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		}
 		peer.BelieveAddresses = peer.MOBIKE && !p.returnRoutability
 		r.prove(peer, t, &p)
+		r.ppk(peer, t, p.ppk)
 		r.assigned(peer, d, t, &p)
 		d.Peers = append(d.Peers, peer)
 	}

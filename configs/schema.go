@@ -180,6 +180,7 @@ type peer struct {
 	wished        netip.Addr
 	secretFile    string
 	eapSettings
+	ppk ppk
 	settings
 }
 
@@ -203,6 +204,7 @@ func (p *peer) fields(role Role) []field {
 				minSecret, maxSecret)}),
 	)
 	list = append(list, p.eapSettings.fields(role)...)
+	list = append(list, p.ppk.fields()...)
 	for _, f := range p.settings.fields() {
 		f.Default, f.Meaning = "", f.Name+" for this peer; without it as at the top"
 		list = append(list, f)

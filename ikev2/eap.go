@@ -116,7 +116,7 @@ func (e *Engine) converse(sa *ikeSA, n *negotiation, ps []wire.Payload) {
 		case s.Done:
 			e.concludeAsking(sa, n)
 		default:
-			e.askOn(sa, &wire.EAP{Data: s.Packet}, func(ps []wire.Payload) { e.converse(sa, n, ps) })
+			e.askOn(sa, []wire.Payload{&wire.EAP{Data: s.Packet}}, func(ps []wire.Payload) { e.converse(sa, n, ps) })
 		}
 	})
 }
@@ -124,16 +124,24 @@ func (e *Engine) converse(sa *ikeSA, n *negotiation, ps []wire.Payload) {
 // concludeAsking proves that it was this side that EAP was spoken with, and wants that proof of the responder.
 func (e *Engine) concludeAsking(sa *ikeSA, n *negotiation) {
 	d := sa.hs.dialogue
-	e.askOn(sa, d.auth(sa, sa.peer.LocalID.payload(true)), func(ps []wire.Payload) {
-		e.authAnswered(sa, n, ps, d.check(sa, d.idr, ps))
+	sa.withPPK(func(then func(proof, error)) {
+		then(proof{auth: []wire.Payload{d.auth(sa, sa.peer.LocalID.payload(true))}}, nil)
+	}, func(p proof, _ error) {
+		e.askOn(sa, append(p.auth, ppks{}.offerAuth(e, sa)...), func(ps []wire.Payload) {
+			err := sa.ppkAnswered(ps)
+			if err == nil {
+				err = d.check(sa, d.idr, ps)
+			}
+			e.authAnswered(sa, n, ps, err)
+		})
 	})
 }
 
 // askOn is one of the IKE_AUTH exchanges after the first.
-func (e *Engine) askOn(sa *ikeSA, p wire.Payload, then func([]wire.Payload)) {
+func (e *Engine) askOn(sa *ikeSA, content []wire.Payload, then func([]wire.Payload)) {
 	e.ask(sa, &request{
 		exchange: wire.ExchangeIKEAuth,
-		build:    func() []wire.Payload { return []wire.Payload{p} },
+		build:    func() []wire.Payload { return content },
 		done: func(ps []wire.Payload, err error) {
 			if err != nil {
 				e.lose(sa, err)
@@ -183,7 +191,11 @@ func (e *Engine) authGoesOn(sa *ikeSA, in inbound, ps []wire.Payload) {
 		e.reply(sa, in, nil)
 		e.lose(sa, err)
 	case d.done:
-		if err := d.check(sa, wire.FindID(d.request, true), ps); err != nil {
+		ps, err := sa.ppkAsked(sa.peer, ps)
+		if err == nil {
+			err = d.check(sa, wire.FindID(d.request, true), ps)
+		}
+		if err != nil {
 			e.answerError(sa, in, refuse(wire.NotifyAuthenticationFailed, "2.16", "%w", err))
 			return
 		}

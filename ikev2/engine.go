@@ -37,6 +37,8 @@ type Config struct {
 	// Secret is what only this host knows, of 32 octets; the same for all engines, and after a restart. From it come the
 	// keys of tickets (RFC 5723). Without it no IKE_SA can be resumed.
 	Secret secret.Bytes
+	// PPK says that some peer has a PPK, so that one that has not said who it is may want it used.
+	PPK    bool
 	Timing Timing
 	Limits Limits
 	// FragmentSize is the length in octets of the longest IKE message, from its header on, that is sent as one datagram to

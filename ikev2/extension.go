@@ -22,8 +22,8 @@ type extension interface {
 // extensions are asked in this order, in which what they say is after the nonce of IKE_SA_INIT: RFC 7296 wants
 // NAT_DETECTION next to that.
 var extensions = extensionList{
-	natDetection{}, fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}, resumption{}, intermediates{},
-	mobikeSupport{},
+	natDetection{}, fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}, resumption{},
+	intermediates{}, ppks{}, mobikeSupport{},
 }
 
 // silent is an extension that says nothing: those that do embed it.

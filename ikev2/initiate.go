@@ -130,6 +130,11 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 		e.drop(d, errors.New("IKE_SA_INIT response chooses what was not offered"))
 		return
 	}
+	if sa.peer.PPK.required() && !offersPPK(m.Payloads) {
+		// Perhaps forged: RFC 8784 section 6 waits for another answer.
+		e.drop(d, errors.New("IKE_SA_INIT response without USE_PPK, which is required"))
+		return
+	}
 	hs.response, hs.nr = d.Data, nonce.Data
 	e.stop(sa.retransmit)
 	compute(e, sa, func() (secret.Bytes, error) { return hs.key.Shared(ke.Data) }, func(shared secret.Bytes, err error) {
@@ -155,7 +160,8 @@ func (e *Engine) initAnswered(sa *ikeSA, d Datagram, m *wire.Message) {
 // the one for BU and BA).
 func (e *Engine) authenticate(sa *ikeSA) {
 	id := sa.peer.LocalID.payload(true)
-	sa.peer.authentication(sa.hs).prove(e, sa, id, func(p proof, err error) {
+	way := sa.peer.authentication(sa.hs)
+	sa.withPPK(func(then func(proof, error)) { way.prove(e, sa, id, then) }, func(p proof, err error) {
 		var n *negotiation
 		if err == nil {
 			n, err = e.firstChild(sa)
@@ -278,6 +284,10 @@ func (e *Engine) checkResponder(sa *ikeSA, ps []wire.Payload, then func(error)) 
 	}
 	if got := identityOf(idr); got.Folded() != sa.peer.RemoteID.Folded() {
 		then(&identityError{fmt.Sprintf("the peer says that it is %s, not %s", got, sa.peer.RemoteID)})
+		return
+	}
+	if err := sa.ppkAnswered(ps); err != nil {
+		then(err)
 		return
 	}
 	sa.peer.authentication(sa.hs).check(e, sa, idr, ps, func(err error) {

@@ -126,9 +126,7 @@ func (sa *ikeSA) addKey(shared secret.Bytes) error {
 	hs, old := sa.hs, sa.keys
 	hs.addKE = hs.addKE[1:]
 	err := deriveIKE(sa, rekeySeed(sa, secrets{first: shared}, hs.ni, hs.nr), hs.ni, hs.nr)
-	old.d.Wipe()
-	old.pi.Wipe()
-	old.pr.Wipe()
+	old.wipe()
 	return err
 }
 

@@ -8,6 +8,13 @@ import (
 	"mipsecd/spd"
 )
 
+// wipe destroys the keys that are in no cipher.
+func (k *ikeKeys) wipe() {
+	k.d.Wipe()
+	k.pi.Wipe()
+	k.pr.Wipe()
+}
+
 // deriveIKE makes the keys of an IKE_SA from SKEYSEED (RFC 7296 section 2.14).
 func deriveIKE(sa *ikeSA, skeyseed secret.Bytes, ni, nr []byte) error {
 	s := sa.suite

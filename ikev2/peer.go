@@ -21,6 +21,7 @@ type Peer struct {
 	PSK        secret.Bytes
 	Credential *auth.Credential
 	Trust      *auth.Trust
+	PPK        *PPK // nil uses none
 	SHA1       bool // in RSA signatures with one who does not speak RFC 7427
 	IKE, ESP   []suite.Proposal
 	// MOBIKE: the IKE_SA moves with the peer's addresses, or ours, where both take part (RFC 4555).

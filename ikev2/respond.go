@@ -244,6 +244,11 @@ func (e *Engine) checkInitiator(sa *ikeSA, ps []wire.Payload, then func(*Peer, e
 		unproven("%s may not use %s", id, sa.suite)
 		return
 	}
+	ps, err := sa.ppkAsked(peer, ps)
+	if err != nil {
+		unproven("%s is not proven: %w", id, err)
+		return
+	}
 	peer.authentication(sa.hs).check(e, sa, idi, ps, func(err error) {
 		if err != nil {
 			unproven("%s is not proven: %w", id, err)

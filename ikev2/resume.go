@@ -56,7 +56,7 @@ func (e *Engine) giveTicket(sa *ikeSA, request []wire.Payload) []wire.Payload {
 	}
 	e.revoke(sa)
 	s := &session{
-		suite: sa.suite, d: sa.keys.d, idi: sa.peer.RemoteID, idr: sa.peer.LocalID, proof: sa.peer.proof(),
+		suite: sa.suite, d: sa.keys.d, idi: sa.peer.RemoteID, idr: sa.peer.LocalID, proof: sa.peer.proof(), ppk: sa.ppk,
 		authEnds: sa.authEnds, expires: e.now.Add(life), issuer: sa.own,
 	}
 	ticket, id := e.sealTicket(s)
@@ -74,7 +74,7 @@ func (e *Engine) takeTicket(sa *ikeSA, ps []wire.Payload) {
 	life := time.Duration(binary.BigEndian.Uint32(n.Data)) * time.Second
 	e.sessions[sa.peer.Name] = &session{
 		suite: sa.suite, d: append(secret.Bytes(nil), sa.keys.d...), expires: e.now.Add(min(life, maxTicketLife)),
-		authEnds: sa.authEnds, issuer: sa.other, ticket: append([]byte(nil), n.Data[4:]...),
+		ppk: sa.ppk, authEnds: sa.authEnds, issuer: sa.other, ticket: append([]byte(nil), n.Data[4:]...),
 	}
 }
 
@@ -125,7 +125,7 @@ const resumePatience = 6
 func (e *Engine) beginFully(sa *ikeSA) {
 	e.stop(sa.giveUp)
 	e.stop(sa.retransmit)
-	sa.hs.session, sa.hs.cookie, sa.hs.response, sa.other = nil, nil, nil, 0
+	sa.hs.session, sa.hs.cookie, sa.hs.response, sa.other, sa.ppk = nil, nil, nil, 0, false
 	e.generate(sa)
 }
 
@@ -189,6 +189,7 @@ func (e *Engine) resumeResponse(sa *ikeSA, d Datagram, h wire.Header) {
 // resumeKeys makes the keys of an IKE_SA that resumes another (RFC 5723 section 5.1).
 func resumeKeys(sa *ikeSA) error {
 	hs := sa.hs
+	sa.ppk = hs.session.ppk
 	return deriveIKE(sa, sa.suite.PRF.Sum(hs.session.d, []byte("Resumption"), hs.ni, hs.nr), hs.ni, hs.nr)
 }
 

@@ -55,6 +55,7 @@ type ikeSA struct {
 // agreed is what the two sides have found out about each other by extensions. An IKE_SA that replaces another takes it over.
 type agreed struct {
 	fragments bool // both sides take them
+	ppk       bool // a PPK is in the keys, or in those that they come from
 	mobike    mobike
 	original  bool      // this side began with IKE_SA_INIT, whoever has rekeyed since
 	authEnds  time.Time // the authentication; zero is never
@@ -80,7 +81,10 @@ type handshake struct {
 	statusWanted bool
 	intermediate
 
-	dialogue *dialogue // once EAP has begun
+	dialogue       *dialogue // once EAP has begun
+	wantsPPK       bool      // both sides do
+	authWithoutPPK []byte    // the data of AUTH, of an initiator whose PPK is optional
+	unmixed        ikeKeys   // the keys without the PPK, once that is mixed in
 
 	alone     bool   // the IKE_SA is wanted even if no Child SA is
 	childless bool   // the responder takes that
@@ -158,6 +162,9 @@ func (e *Engine) join(sa *ikeSA) {
 // establish makes an IKE_SA usable and starts its timers.
 func (e *Engine) establish(sa *ikeSA) {
 	e.halfOpen.close(sa)
+	if sa.hs != nil {
+		sa.hs.unmixed.wipe()
+	}
 	sa.hs = nil
 	sa.established, sa.since = true, e.nextID()
 	sa.keys.pi.Wipe()

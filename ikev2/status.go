@@ -16,6 +16,7 @@ type SAStatus struct {
 	Established   bool
 	Local, Remote netip.AddrPort
 	Suite         string
+	PPK           bool // a PPK is in the keys (RFC 8784)
 	Children      []ChildStatus
 }
 
@@ -32,6 +33,7 @@ func (e *Engine) Status() []SAStatus {
 	for _, sa := range e.sas {
 		s := SAStatus{
 			Initiator: sa.initiator, Established: sa.established, Local: sa.local, Remote: sa.remote, Suite: sa.suite.String(),
+			PPK: sa.ppk,
 		}
 		s.SPIi, s.SPIr = sa.spis()
 		if sa.peer != nil {

@@ -24,6 +24,7 @@ type session struct {
 	d        secret.Bytes // SK_d
 	idi, idr Identity
 	proof    uint8     // how both have proven who they are
+	ppk      bool      // a PPK is in SK_d
 	authEnds time.Time // the authentication; zero is never
 	expires  time.Time // the ticket
 	issuer   uint64    // the IKE_SA's SPI of the one who gave the ticket
@@ -112,7 +113,11 @@ func (s *session) marshal() []byte {
 	b := binary.BigEndian.AppendUint64(nil, unixTime(s.expires))
 	b = binary.BigEndian.AppendUint64(b, unixTime(s.authEnds))
 	b = binary.BigEndian.AppendUint64(b, s.issuer)
-	b = append(b, s.proof, uint8(len(s.d)))
+	ppk := uint8(0)
+	if s.ppk {
+		ppk = 1
+	}
+	b = append(b, s.proof, ppk, uint8(len(s.d)))
 	b = append(b, s.d...)
 	return wire.AppendPayloads(b, []wire.Payload{
 		acceptIKE(choice[suite.IKESuite]{suite: s.suite, num: 1}, nil), s.idi.payload(true), s.idr.payload(false),
@@ -123,7 +128,7 @@ func (s *session) marshal() []byte {
 // anew.
 func (e *Engine) parseSession(b []byte) (*session, error) {
 	r := cursor.Big(b)
-	s := &session{expires: timeOf(r.U64()), authEnds: timeOf(r.U64()), issuer: r.U64(), proof: r.U8()}
+	s := &session{expires: timeOf(r.U64()), authEnds: timeOf(r.U64()), issuer: r.U64(), proof: r.U8(), ppk: r.U8() == 1}
 	s.d = bytes.Clone(r.Bytes(int(r.U8())))
 	ps, err := wire.ParsePayloads(wire.PayloadSA, r.Rest())
 	if err == nil {
@@ -139,7 +144,8 @@ func (e *Engine) parseSession(b []byte) (*session, error) {
 	}
 	s.idi, s.idr = identityOf(idi), identityOf(idr)
 	peer := e.cfg.Peers.ByIdentity(s.idi)
-	if peer == nil || !peer.Resumption || peer.LocalID != s.idr || peer.proof() != s.proof {
+	if peer == nil || !peer.Resumption || peer.LocalID != s.idr || peer.proof() != s.proof ||
+		peer.PPK.required() && !s.ppk {
 		return nil, fmt.Errorf("%s may not resume an IKE_SA", s.idi)
 	}
 	c, ok := chooseIKE(peer.IKE, algorithms, suite.GroupNone)

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"slices"
+
 	"mipsecd/configs"
 	"mipsecd/homeagent"
 	"mipsecd/ikev2"
@@ -30,6 +32,7 @@ func FromConfig(c *configs.Config) (Options, error) {
 		CertRequest:   auth.Request(trusts...),
 		StatusRequest: status,
 		Signs:         signs,
+		PPK:           slices.ContainsFunc(c.Peers, func(p *ikev2.Peer) bool { return p.PPK != nil }),
 		Childless:     c.Childless,
 		NAT:           c.NAT,
 		Addresses:     c.Addresses,

@@ -42,6 +42,7 @@ type IKESA struct {
 	Local     netip.AddrPort `json:"local"`
 	Remote    netip.AddrPort `json:"remote"`
 	Suite     string         `json:"suite"`
+	PPK       bool           `json:"ppk"` // a post-quantum pre-shared key is in the keys
 	Children  []ChildSA      `json:"child_sas"`
 }
 
@@ -97,7 +98,7 @@ func describeIKE(sa ikev2.SAStatus) IKESA {
 		State: "connecting", Local: sa.Local, Remote: sa.Remote, Children: []ChildSA{},
 	}
 	if sa.Established {
-		out.State, out.Suite = "established", sa.Suite
+		out.State, out.Suite, out.PPK = "established", sa.Suite, sa.PPK
 	}
 	for _, c := range sa.Children {
 		d := c.Demand

@@ -33,7 +33,11 @@ func (s Status) Table() string {
 		}
 	}
 	for _, sa := range s.IKESAs {
-		fmt.Fprintf(&out, "IKE_SA with %s, %s, %s %s\n", sa.Peer, sa.State, sa.Suite, role(sa.Initiator))
+		suite := sa.Suite
+		if sa.PPK {
+			suite += " with a PPK"
+		}
+		fmt.Fprintf(&out, "IKE_SA with %s, %s, %s %s\n", sa.Peer, sa.State, suite, role(sa.Initiator))
 		fmt.Fprintf(&out, "  %s - %s  SPIs %s %s\n", sa.Local.Addr(), sa.Remote.Addr(), sa.SPIi, sa.SPIr)
 		w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 		for _, c := range sa.Children {
