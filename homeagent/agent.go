@@ -113,12 +113,12 @@ func (a *Agent) keying(notice spd.Notice) {
 	case spd.AddressRequest:
 		a.tell(a.assign(x))
 	case spd.PeerUp:
-		a.stay(x.Peer, x.ID, true)
+		a.keyed(x.Peer, x.ID, true)
 		if x.First {
 			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
 		}
 	case spd.PeerDown:
-		a.stay(x.Peer, x.ID, false)
+		a.keyed(x.Peer, x.ID, false)
 	}
 }
 

@@ -3,6 +3,7 @@ package homeagent
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"mipsecd/migrate"
@@ -15,19 +16,14 @@ type guests struct {
 	pool    Pool
 	taken   map[netip.Addr]bool
 	byPeer  map[string]*guest
-	leaving []departure // the earliest first, some of them overtaken
+	leaving []*guest // who have an address and no IKE_SA, the first to lose it in front
 }
 
 type guest struct {
 	open    migrate.Home
 	address netip.Addr // the zero Addr while it has none
 	sas     map[uint64]bool
-	until   time.Time // when its address is free again, while there is no IKE_SA with it
-}
-
-type departure struct {
-	*guest
-	at time.Time
+	until   time.Time // when its address is free again, if it is leaving
 }
 
 // newGuests reserves what is not to be assigned: configured home addresses and those of home agents.
@@ -47,25 +43,18 @@ func newGuests(pool Pool, homes []migrate.Home) guests {
 	return g
 }
 
-// leave frees a guest's address in a while, unless it comes back.
-func (g *guests) leave(now time.Time, who *guest) {
-	if !who.address.IsValid() || len(who.sas) > 0 {
-		return
-	}
-	who.until = now.Add(g.pool.Hold)
-	g.leaving = append(g.leaving, departure{who, who.until})
+// stay keeps a guest's address until it leaves.
+func (g *guests) stay(who *guest) {
+	g.leaving = slices.DeleteFunc(g.leaving, func(other *guest) bool { return other == who })
 }
 
-// next is who leaves next, if anybody does.
-func (g *guests) next() (departure, bool) {
-	for len(g.leaving) > 0 {
-		d := g.leaving[0]
-		if d.address.IsValid() && len(d.sas) == 0 && d.until.Equal(d.at) {
-			return d, true
-		}
-		g.leaving = g.leaving[1:]
+// leave frees a guest's address in a while, unless there is an IKE_SA with it by then.
+func (g *guests) leave(now time.Time, who *guest) {
+	g.stay(who)
+	if who.address.IsValid() && len(who.sas) == 0 {
+		who.until = now.Add(g.pool.Hold)
+		g.leaving = append(g.leaving, who)
 	}
-	return departure{}, false
 }
 
 // assign answers what a mobile node wishes to be assigned. One whose home addresses are configured is told these.
@@ -119,13 +108,14 @@ func (a *Agent) expect(address netip.Addr, gone bool) {
 	}
 }
 
-// stay keeps a guest's address while there are IKE_SAs with it, and some time longer.
-func (a *Agent) stay(peer string, id uint64, up bool) {
+// keyed keeps a guest's address while there are IKE_SAs with it, and some time longer.
+func (a *Agent) keyed(peer string, id uint64, up bool) {
 	who := a.guests.byPeer[peer]
 	switch {
 	case who == nil:
 	case up:
 		who.sas[id] = true
+		a.guests.stay(who)
 	default:
 		delete(who.sas, id)
 		a.guests.leave(a.now, who)
@@ -134,18 +124,22 @@ func (a *Agent) stay(peer string, id uint64, up bool) {
 
 // tick frees the addresses of those who have left.
 func (a *Agent) tick() {
-	for d, ok := a.guests.next(); ok && !a.now.Before(d.at); d, ok = a.guests.next() {
-		a.expect(d.address, true)
-		a.emit(a.homes.Release(d.address)...)
-		delete(a.guests.taken, d.address)
-		d.address = netip.Addr{}
+	for at := a.Deadline(); !at.IsZero() && !a.now.Before(at); at = a.Deadline() {
+		who := a.guests.leaving[0]
+		a.guests.leaving = a.guests.leaving[1:]
+		a.expect(who.address, true)
+		a.emit(a.homes.Release(who.address)...)
+		delete(a.guests.taken, who.address)
+		who.address = netip.Addr{}
 	}
 }
 
 // Deadline implements migrate.Role.
 func (a *Agent) Deadline() time.Time {
-	d, _ := a.guests.next()
-	return d.at
+	if len(a.guests.leaving) == 0 {
+		return time.Time{}
+	}
+	return a.guests.leaving[0].until
 }
 
 // vacant reports, as an error, that a mobile node has no home address yet.

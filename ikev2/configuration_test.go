@@ -71,6 +71,24 @@ func TestRFC7296_2_19_AddressInIKE_AUTH(t *testing.T) {
 	}
 }
 
+// With EAP in between, the reply is in the last answer: that which has the SA payload.
+func TestRFC7296_2_19_AddressAfterEAP(t *testing.T) {
+	w, mn, ha := newEAP(t, passwords("a password", "a password"), func(mn, ha *host) { wishing(mn, ha, nil, nil) })
+	mn.key(unassigned(binding))
+	w.settled(1)
+	exchanges := strings.Split(strings.TrimSpace(w.log.String()), "\n")
+	for i, line := range exchanges {
+		asks, tells := strings.Contains(line, "CP(CFG_REQUEST)"), strings.Contains(line, "CP(CFG_REPLY)")
+		if asks != (i == 2) || tells != (i == len(exchanges)-1) {
+			t.Errorf("message %d of %d: %s", i, len(exchanges), line)
+		}
+	}
+	if got := one[spd.Assigned](mn); !reflect.DeepEqual(got.Assignment, given) || one[spd.ChildUp](mn).Demand.Local != hoa {
+		t.Errorf("assigned %+v", got)
+	}
+	one[spd.AddressRequest](ha)
+}
+
 // The address is asked for again with each new IKE_SA, as the one that was assigned before; not when one is rekeyed, which
 // keeps it.
 func TestRFC7296_3_15_1_TheSameAddressAgain(t *testing.T) {

@@ -324,11 +324,18 @@ func (a *assignment) mobileIPv6(t *testing.T, m *mipsecd) {
 // mipsecdAssigns: strongSwan asks a home agent for the mobile node's home address.
 func mipsecdAssigns(t *testing.T) {
 	a := homeless(t, lab.MN)
-	start := func(t *testing.T, pool string) *mipsecd {
+	conf := func(pool string) string {
+		return fmt.Sprintf(assigningConf, identityHA, lab.HomeAgent, modern.ike, list(modern.esp), pool, nameServer, identityMN,
+			othersHoA)
+	}
+	run := func(t *testing.T, conf string) *mipsecd {
 		t.Helper()
 		t.Cleanup(func() { a.forget(t) })
-		return runMipsecd(t, lab.HA, fmt.Sprintf(assigningConf, identityHA, lab.HomeAgent, modern.ike, list(modern.esp), pool,
-			nameServer, identityMN, othersHoA), secretText)
+		return runMipsecd(t, lab.HA, conf, secretText)
+	}
+	start := func(t *testing.T, pool string) *mipsecd {
+		t.Helper()
+		return run(t, conf(pool))
 	}
 	initiate := func() error {
 		_, err := a.charon.control("--initiate", "--child", "payload")
@@ -381,6 +388,23 @@ func mipsecdAssigns(t *testing.T) {
 			a.passes(t, home)
 			a.charon.must(t, "--terminate", "--ike", "peer")
 			m.stop(t)
+		}
+	})
+	t.Run("after EAP", func(t *testing.T) { // the reply is in the last of several IKE_AUTH exchanges
+		papers := newPapers(t, "P-256")
+		a.charon.give(t, papers)
+		a.configure(t, "vips = ::", "dynamic", "::/0")
+		b, err := os.ReadFile(a.charon.path("swanctl.conf"))
+		must(t, err)
+		write(t, a.charon.path("swanctl.conf"), strings.ReplaceAll(string(b), "auth = psk", "auth = pubkey"))
+		a.charon.useEAP(t, byPassword.charon)
+		proven := strings.Replace(conf(mipsecdPool.String()), `secret-file = "psk"`, "eap = \"mschapv2\"\neap-secret-file = \"psk\"", 1)
+		m := run(t, strings.Replace(proven, "control-socket", papers.forMipsecd(t, lab.HA)+"control-socket", 1))
+		at := len(a.charon.log(t))
+		must(t, initiate())
+		a.passes(t, m.home(t).HomeAddress)
+		if log := a.charon.log(t)[at:]; !strings.Contains(log, "parsed IKE_AUTH response 4 [ AUTH CPRP(ADDR6 DNS6)") {
+			t.Errorf("no CFG_REPLY after EAP:\n%s", log)
 		}
 	})
 	t.Run("none is asked for", func(t *testing.T) {

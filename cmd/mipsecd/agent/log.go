@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"mipsecd/ikev2"
@@ -50,7 +51,7 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 			peer(x.Peer), slog.Any("local_ts", texts(x.Traffic.Local)), slog.Any("remote_ts", texts(x.Traffic.Remote)),
 		}
 	case spd.AddressRequest:
-		return slog.LevelDebug, "address requested", []slog.Attr{peer(x.Peer), slog.Any("wished", x.Addresses)}
+		return slog.LevelDebug, "address requested", []slog.Attr{peer(x.Peer), slog.Any("addresses", wishes(x.Addresses))}
 	case spd.Assigned:
 		if x.Err != nil {
 			return slog.LevelWarn, "no address assigned", []slog.Attr{peer(x.Peer), slog.String("reason", x.Err.Error())}
@@ -72,6 +73,18 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelError, x.What, []slog.Attr{slog.String("error", x.Err.Error())}
 	}
 	return 0, "", nil
+}
+
+// wishes are the addresses that are asked for.
+func wishes(list []netip.Addr) (out []string) {
+	for _, a := range list {
+		if a.IsValid() {
+			out = append(out, a.String())
+		} else {
+			out = append(out, "any")
+		}
+	}
+	return out
 }
 
 func peer(name string) slog.Attr { return slog.String("peer", name) }
