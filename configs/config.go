@@ -51,6 +51,8 @@ type Config struct {
 	Pool homeagent.Pool
 	// Peers are the home agents of a mobile node, or the mobile nodes of a home agent, in the order of the file.
 	Peers []*ikev2.Peer
+	// RADIUS, if not nil, is asked about those of the peers that are its Users: their EAP says only that there is EAP.
+	RADIUS *RADIUS
 	// IKE are the proposals of all peers, for one that has not said yet who it is.
 	IKE []suite.Proposal
 	// Childless: a peer may set an IKE_SA up without a Child SA (RFC 6023).

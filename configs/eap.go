@@ -20,9 +20,10 @@ type eapWay uint8
 const (
 	eapMSCHAPv2 eapWay = iota + 1
 	eapTLS
+	eapRADIUS
 )
 
-var eapWays = oneOf([]word[eapWay]{{"mschapv2", eapMSCHAPv2}, {"tls", eapTLS}})
+var eapWays = oneOf([]word[eapWay]{{"mschapv2", eapMSCHAPv2}, {"tls", eapTLS}, {"radius", eapRADIUS}})
 
 // eapSettings are the keys of a peer that is authenticated by EAP, or to which this host is.
 type eapSettings struct {
@@ -67,6 +68,8 @@ func (r *reader) proveByEAP(to *ikev2.Peer, t table, p *peer) {
 		to.EAP.Begin = r.passwords(t, p, to, name)
 	case eapTLS:
 		to.EAP.Begin = r.certificates(t, p, to, user, name)
+	case eapRADIUS:
+		r.leaveToRADIUS(t, to.Name, name)
 	}
 	if p.eap != eapMSCHAPv2 && t.has(eapSecretKey) {
 		r.report(t.at.key(eapSecretKey), t.key(eapSecretKey), `this is for eap = "mschapv2"; leave it out`)

@@ -108,7 +108,7 @@ func TestEAPErrors(t *testing.T) {
 	const needCA = "x.toml:5: mobile-node.ca-file: is missing; want the path of a file, as there is eap"
 	for _, c := range []struct{ name, text, want string }{
 		{"unknown method", mobileNodeWithEAP(authority + `eap = "md5"`),
-			`x.toml:9: home-agent.eap: got "md5"; want "mschapv2" or "tls"`},
+			`x.toml:9: home-agent.eap: got "md5"; want "mschapv2", "tls" or "radius"`},
 		{"no password", mobileNodeWithEAP(authority + `eap = "mschapv2"`),
 			`x.toml:4: home-agent.eap-secret-file: is missing; want the path of a file, as eap is "mschapv2"`},
 		{"an empty password", mobileNodeWithEAP(authority + "eap = \"mschapv2\"\neap-secret-file = \"empty\""),

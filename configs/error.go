@@ -34,6 +34,7 @@ type reader struct {
 	file        string
 	read        func(path string, content Content) ([]byte, error)
 	role        Role // zero if the file does not say
+	radius      *RADIUS
 	top         table
 	trusts      map[string]*auth.Trust      // by their files
 	credentials map[string]*auth.Credential // by their files

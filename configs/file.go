@@ -23,6 +23,7 @@ const (
 	KeyBundle       Content = "the private key and certificates in PKCS#12"
 	Password        Content = "the password of the PKCS#12 file"
 	EAPPassword     Content = "the password of EAP"
+	RADIUSSecret    Content = "the secret of the RADIUS servers"
 	Certificates    Content = "certificates"
 	RevocationLists Content = "revocation lists"
 )
@@ -44,7 +45,7 @@ func readFile(path string, content Content) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is no regular file; want a file with %s", path, content)
 	}
-	private := []Content{PreSharedKey, PostQuantumKey, PrivateKey, KeyBundle, Password, EAPPassword}
+	private := []Content{PreSharedKey, PostQuantumKey, PrivateKey, KeyBundle, Password, EAPPassword, RADIUSSecret}
 	if perm := info.Mode().Perm(); slices.Contains(private, content) && perm&0o077 != 0 {
 		return nil, fmt.Errorf("%s is open to group or others (mode %04o); run chmod 600 on it", path, perm)
 	}

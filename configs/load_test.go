@@ -32,7 +32,7 @@ func TestSamples(t *testing.T) {
 		t.Fatalf("%d samples, %v", len(samples), err)
 	}
 	dir := t.TempDir()
-	for _, name := range []string{"ha.psk", "mn1.psk", "mn2.psk", "gw.psk", "rw1.psk", "rw2.psk", "mn1.password"} {
+	for _, name := range []string{"ha.psk", "mn1.psk", "mn2.psk", "gw.psk", "rw1.psk", "rw2.psk", "mn1.password", "mn2.password", "radius.secret"} {
 		write(t, filepath.Join(dir, name), testSecret+"\n", 0o600)
 	}
 	write(t, filepath.Join(dir, "mn2.ppk"), testPPK+"\n", 0o600)
@@ -63,7 +63,7 @@ func TestSamples(t *testing.T) {
 			t.Errorf("%s: mipsecd's own policies: %v", sample, c.OwnPolicies)
 		}
 		for _, p := range c.Peers {
-			if byEAP := strings.Contains(sample, "eap"); byEAP != (p.EAP != nil) {
+			if byEAP := strings.Contains(sample, "eap") || strings.Contains(sample, "radius"); byEAP != (p.EAP != nil) {
 				t.Errorf("%s: EAP with %s: %v", sample, p.Name, !byEAP)
 			} else if byEAP {
 				continue

@@ -51,6 +51,8 @@ func (r *reader) document(t table) *Config {
 	r.fill(table{"timing", d.timing, t.at.key("timing")}, timingFields(&d.Timing))
 	setDefaults(limitFields(&d.Limits))
 	r.fill(table{"limits", d.limits, t.at.key("limits")}, limitFields(&d.Limits))
+	r.readRADIUS(&d, table{"radius", d.radius, t.at.key("radius")})
+	r.radius = d.RADIUS
 	d.ControlSocket, d.TraceFile = r.path(d.ControlSocket), r.path(d.TraceFile)
 	d.HostSecretFile = r.path(d.HostSecretFile)
 

@@ -25,6 +25,7 @@ func Keys() (all []Key) {
 	list("", 0, new(document).fields())
 	list("timing.", 0, timingFields(new(ikev2.Timing)))
 	list("limits.", 0, limitFields(new(ikev2.Limits)))
+	list("radius.", HomeAgent, new(radiusTable).fields())
 	list("home-agent.", MobileNode, new(peer).fields(MobileNode))
 	list("mobile-node.", HomeAgent, new(peer).fields(HomeAgent))
 	return all
@@ -38,7 +39,7 @@ type document struct {
 	level                   spd.Level
 	reqidBase               uint32
 	additional              []netip.Addr
-	timing, limits          map[string]any
+	timing, limits, radius  map[string]any
 	homeAgents, mobileNodes []map[string]any
 }
 
@@ -69,6 +70,7 @@ func (d *document) fields() []field {
 			Meaning: "ESP goes in UDP, and the key exchange by port 4500, where a NAT is found, always, or never"}),
 		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
 		bind(&d.limits, subtable, Key{Name: "limits", Meaning: "what strangers may take up of each engine"}),
+		bind(&d.radius, subtable, Key{Name: "radius", Role: HomeAgent, Meaning: "the RADIUS servers for eap = \"radius\""}),
 		bind(&d.ControlSocket, path, Key{Name: "control-socket", Default: `"` + DefaultControlSocket + `"`,
 			Meaning: "where the running agent is asked and told"}),
 		bind(&d.LogLevel, logLevels, Key{Name: "log-level", Default: `"info"`, Meaning: "what is logged: this and worse"}),
@@ -131,7 +133,8 @@ func (s *settings) fields() []field {
 			Meaning: "a mobile node may resume an IKE_SA that was lost without a key exchange, by a ticket of the home agent's " +
 				"(RFC 5723); forgoes that the new keys be safe from who learns the old ones"}),
 		bind(&s.eap, eapWays, Key{Name: eapKey,
-			Meaning: "the mobile node proves itself by EAP with this method, and the home agent by a certificate"}),
+			Meaning: "the mobile node proves itself by this method of EAP, the home agent by a certificate; a home agent may leave it to " +
+				"RADIUS servers"}),
 	}, s.certificateFiles.fields())
 }
 

@@ -6,7 +6,7 @@
 // To follow an exchange, start where it begins:
 //
 //	IKE_SA_INIT, IKE_AUTH   initiate.go, respond.go
-//	who the peers are       identity.go, authenticate.go
+//	who the peers are       identity.go, authenticate.go, eap.go
 //	CREATE_CHILD_SA         create.go (asking), accept.go (answering), rekey.go (the IKE_SA itself)
 //	more key exchanges      intermediate.go (of a new IKE_SA), followup.go (after CREATE_CHILD_SA)
 //	both rekey at once      contest.go

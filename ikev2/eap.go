@@ -34,6 +34,7 @@ type dialogue struct {
 	idr          *wire.ID
 	done         bool // EAP has succeeded, AUTH is to follow
 	msk          secret.Bytes
+	lifetime     time.Duration // of the authentication; zero if EAP leaves that open
 }
 
 // step has the conversation take a packet.
@@ -50,7 +51,7 @@ func (e *Engine) step(sa *ikeSA, packet []byte, then func(eap.Step, error)) {
 			d.end()
 			return
 		}
-		d.done, d.msk = s.Done, s.MSK
+		d.done, d.msk, d.lifetime = s.Done, s.MSK, s.Lifetime
 		then(s, err)
 	})
 }

@@ -296,6 +296,32 @@ func TestRFC7296_2_16_MethodWithoutKey(t *testing.T) {
 	w.settled(1)
 }
 
+// What EAP lets the authentication be good for limits it, if that is shorter than what is configured (RFC 4478).
+func TestRFC4478_LifetimeByEAP(t *testing.T) {
+	for _, c := range []struct{ configured, byEAP, want time.Duration }{
+		{0, time.Hour, time.Hour}, {2 * time.Hour, time.Hour, time.Hour}, {time.Hour, 2 * time.Hour, time.Hour}, {time.Hour, 0, time.Hour},
+	} {
+		p := passwords("a password", "a password")
+		begin := p.ha
+		p.ha = func(now time.Time, rand io.Reader) eap.Conversation {
+			conversation := begin(now, rand)
+			return scripted{step: func(packet []byte) (eap.Step, error) {
+				s, err := conversation.Step(packet)
+				s.Lifetime = c.byEAP
+				return s, err
+			}}
+		}
+		w, mn, ha := newEAP(t, p, func(_, ha *host) { ha.peer.AuthLifetime = c.configured })
+		mn.key(binding)
+		w.settled(1)
+		for _, h := range []*host{mn, ha} {
+			if got := h.anySA().authEnds.Sub(w.now); got != c.want {
+				t.Errorf("%+v: on %s it ends after %s", c, h.name, got)
+			}
+		}
+	}
+}
+
 // endless never comes to its end.
 func endless(closed *int) func(_ time.Time, rand io.Reader) eap.Conversation {
 	return func(_ time.Time, rand io.Reader) eap.Conversation {

@@ -16,6 +16,9 @@ type authLifetime struct{ silent }
 
 func (authLifetime) answerAuth(e *Engine, sa *ikeSA, _ []wire.Payload) []wire.Payload {
 	life := sa.peer.AuthLifetime
+	if d := sa.hs.dialogue; d != nil && d.lifetime > 0 && (life == 0 || d.lifetime < life) {
+		life = d.lifetime
+	}
 	if s := sa.hs.session; s != nil && !s.authEnds.IsZero() {
 		life = max(time.Second, s.authEnds.Sub(e.now))
 	}

@@ -12,6 +12,7 @@ packages=(
 	tshark                      # an independent reader of packets
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer
 	libcharon-extauth-plugins libcharon-extra-plugins # its EAP
+	freeradius                  # a RADIUS server
 )
 
 installed() { [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]; }

@@ -1,6 +1,10 @@
 package eap
 
-import "mipsecd/internal/secret"
+import (
+	"time"
+
+	"mipsecd/internal/secret"
+)
 
 // Conversation is one side of an authentication. It is not safe for concurrent use, but its steps may be taken on any
 // goroutine; they may compute for long.
@@ -21,6 +25,8 @@ type Step struct {
 	Done bool
 	// MSK is what both sides know then, at least 64 octets; nil if the method makes none (RFC 3748 section 7.10).
 	MSK secret.Bytes
+	// Lifetime is how long a server lets the authentication be good for; zero leaves that open.
+	Lifetime time.Duration
 }
 
 // mskLen is the length of an MSK in octets.

@@ -52,7 +52,7 @@ type Session struct {
 	begun  bool
 }
 
-// Begin begins the authentication of a user, without asking yet.
+// Begin begins the authentication of a user, whose name has at most 253 octets, without asking yet.
 func (c *Client) Begin(user string) *Session { return &Session{client: c, user: user} }
 
 // Answer is what a server says.
@@ -74,7 +74,7 @@ const portVirtual = 5
 // mtu octets, if they listen to that.
 func (s *Session) Ask(eap []byte, mtu int) (*Answer, error) {
 	p := &packet{code: AccessRequest}
-	p.add(userName, []byte(s.user[:min(len(s.user), maxValue)]))
+	p.add(userName, []byte(s.user))
 	p.add(nasIdentifier, []byte(s.client.opt.Name[:min(len(s.client.opt.Name), maxValue)]))
 	p.add(nasPortType, binary.BigEndian.AppendUint32(nil, portVirtual))
 	p.add(framedMTU, binary.BigEndian.AppendUint32(nil, uint32(mtu)))
