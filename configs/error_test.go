@@ -68,6 +68,8 @@ func TestErrors(t *testing.T) {
 		{"IPv4 for PF_KEY",
 			strings.Replace(mobileNode("kernel = \"pfkey\"", `mobility = "none"`), "2001:db8:1::1\"", "192.0.2.1\"", 1),
 			`x.toml:3: kernel: PF_KEY has no tunnel for IPv6 in IPv4; want "xfrm" with the address 192.0.2.1`},
+		{"crash detection without a secret", mobileNode("quick-crash-detection = true", ""),
+			"x.toml:3: quick-crash-detection: got true; want host-secret-file with it, as the tokens are made again from that"},
 		{"unknown mobility", mobileNode("", `mobility = "mip"`), `x.toml:9: home-agent.mobility: got "mip"; want "mobile-ipv6", "mobike" or "none"`},
 		{"protection of a road warrior", mobileNode("", "mobility = \"none\"\nprotect = [\"binding\"]"),
 			"x.toml:10: home-agent.protect: this is for Mobile IPv6; leave it out for a road warrior"},

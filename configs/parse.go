@@ -55,6 +55,10 @@ func (r *reader) document(t table) *Config {
 	r.radius = d.RADIUS
 	d.ControlSocket, d.TraceFile = r.path(d.ControlSocket), r.path(d.TraceFile)
 	d.HostSecretFile = r.path(d.HostSecretFile)
+	if d.CrashDetection && d.HostSecretFile == "" {
+		r.report(t.at.key("quick-crash-detection"), "quick-crash-detection",
+			"got true; want host-secret-file with it, as the tokens are made again from that")
+	}
 
 	u := &used{names: map[string]int{}, identities: map[ikev2.Identity]int{}, homes: map[netip.Addr]int{}}
 	r.peers(&d, u, table{name: "home-agent", at: t.at.key("home-agent")}, d.homeAgents, MobileNode)

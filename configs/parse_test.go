@@ -92,6 +92,7 @@ log-level = "debug"
 trace-file = "/tmp/trace.pcapng"
 childless = false
 host-secret-file = "secret"
+quick-crash-detection = true
 shards = 4
 timing = { retransmit = "1s", tries = 3, half-open = "1m" }
 limits = { cookies = 10, half-open = 20, half-open-per-network = 5 }
@@ -162,7 +163,7 @@ resumption = true
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},
 		Limits:        ikev2.Limits{Cookies: 10, HalfOpen: 20, HalfOpenPerNetwork: 5},
-		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
+		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", CrashDetection: true, LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %+v %+v, want %+v", got, got.Peers[0], got.Peers[1], want)

@@ -77,6 +77,9 @@ func (d *document) fields() []field {
 		bind(&d.HostSecretFile, path, Key{Name: "host-secret-file",
 			Meaning: "keeps what nobody else may know, so that what this host gives to its peers is good after its restart; " +
 				"made if it is not there"}),
+		bind(&d.CrashDetection, boolean, Key{Name: "quick-crash-detection", Default: "false",
+			Meaning: "peers are given tokens by which they know at once that this host has crashed, and theirs are believed " +
+				"(RFC 6290); with host-secret-file; not for hosts that share their secret"}),
 		bind(&d.TraceFile, path, Key{Name: "trace-file",
 			Meaning: "gets the messages of the key exchanges in clear, without keys"}),
 		bind(&d.Shards, integer[int](0, 256), Key{Name: "shards", Default: "0",

@@ -16,5 +16,6 @@
 //	a message in fragments  fragment.go
 //	addresses assigned      configuration.go
 //	a lost IKE_SA resumed   resume.go, ticket.go
+//	a crash of one side     crash.go
 //	what other RFCs add     extension.go, and a file for each
 package ikev2

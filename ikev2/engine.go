@@ -35,8 +35,10 @@ type Config struct {
 	// Childless takes IKE_SAs without a Child SA from peers that begin (RFC 6023).
 	Childless bool
 	// Secret is what only this host knows, of 32 octets; the same for all engines, and after a restart. From it come the
-	// keys of tickets (RFC 5723). Without it no IKE_SA can be resumed.
+	// keys of tickets (RFC 5723) and the tokens of crash detection; without it there is neither.
 	Secret secret.Bytes
+	// CrashDetection gives peers tokens by which they know a crash of this host, and believes theirs (RFC 6290).
+	CrashDetection bool
 	// PPK says that some peer has a PPK, so that one that has not said who it is may want it used.
 	PPK    bool
 	Timing Timing
@@ -215,6 +217,8 @@ type Engine struct {
 
 	sessions    map[string]*session // that this side can resume, by peer
 	usedTickets usedTickets
+
+	crashAnswers budget
 
 	lastID   uint64 // of jobs and requests, and the order in which IKE_SAs come to stand
 	jobs     map[uint64]func(JobDone)

@@ -32,6 +32,7 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 	if len(gone) > 0 {
 		answer = append(answer, &wire.Delete{Protocol: wire.ProtocolESP, SPIs: gone})
 	}
+	e.takeCrashToken(sa, ps)
 	answer = append(answer, e.giveTicket(sa, ps)...)
 	e.configure(sa, ps, func(configuration []wire.Payload, err error) {
 		if err != nil {

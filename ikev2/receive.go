@@ -31,8 +31,7 @@ func (e *Engine) receive(d Datagram) {
 	}
 	sa := e.sas[ownSPI(h)]
 	if sa == nil || sa.initiator == h.Initiator {
-		// RFC 7296 section 2.21.4: nothing needs to be said; an answer would help whoever probes.
-		e.drop(d, fmt.Errorf("%s for an unknown IKE_SA %016x", h.Exchange, ownSPI(h)))
+		e.unknownIKE(d, h)
 		return
 	}
 	if h.Exchange == wire.ExchangeIKESAInit {
@@ -52,7 +51,9 @@ func (e *Engine) receive(d Datagram) {
 		e.drop(d, err)
 		return
 	}
-	if h.Response {
+	if h.Response && !protected(m) {
+		e.crashReported(sa, d, m)
+	} else if h.Response {
 		e.answer(sa, d, m)
 	} else {
 		e.question(sa, d, m)

@@ -255,7 +255,7 @@ func (e *Engine) inherit(old, next *ikeSA) {
 	e.up(next, false, old.own)
 	e.passOn(old, left, errReplaced)
 	e.askWanted(next.peer)
-	e.askTicket(next)
+	e.refresh(next)
 }
 
 // awaitDelete keeps a replaced IKE_SA until the peer deletes it, but not for ever.

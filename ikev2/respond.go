@@ -102,13 +102,17 @@ func (e *Engine) halfOpened(sa *ikeSA) {
 	sa.giveUp = e.after(e.cfg.Timing.HalfOpen, func() { e.lose(sa, errors.New("IKE_AUTH did not come")) })
 }
 
-// refuseUnprotected answers an unprotected request without keeping anything.
+// refuseUnprotected answers a request unprotected, without keeping anything.
 func (e *Engine) refuseUnprotected(d Datagram, h wire.Header, n *wire.Notify) {
+	e.answerUnprotected(d, h, []wire.Payload{n})
+}
+
+func (e *Engine) answerUnprotected(d Datagram, h wire.Header, ps []wire.Payload) {
 	answer := wire.Header{
 		SPIi: h.SPIi, SPIr: h.SPIr, Version: wire.Version20, Exchange: h.Exchange, Initiator: !h.Initiator, Response: true,
 		MessageID: h.MessageID,
 	}
-	e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: e.clear(d, answer, []wire.Payload{n})}})
+	e.emit(Send{Datagram{Local: d.Local, Remote: d.Remote, Data: e.clear(d, answer, ps)}})
 }
 
 // respond makes the key exchange and answers IKE_SA_INIT.

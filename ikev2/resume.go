@@ -89,22 +89,6 @@ func (e *Engine) revoke(sa *ikeSA) {
 	}
 }
 
-// askTicket asks for a ticket in place of that of an IKE_SA that has been replaced.
-func (e *Engine) askTicket(sa *ikeSA) {
-	if !sa.original || !sa.peer.Resumption {
-		return
-	}
-	e.ask(sa, &request{
-		exchange: wire.ExchangeInformational,
-		build:    func() []wire.Payload { return ticketRequest(sa) },
-		done: func(ps []wire.Payload, err error) {
-			if err == nil && !sa.closing {
-				e.takeTicket(sa, ps)
-			}
-		},
-	})
-}
-
 // begin begins an IKE_SA by what there is for it: a ticket, or a full exchange.
 func (e *Engine) begin(sa *ikeSA) {
 	s := e.sessions[sa.peer.Name]

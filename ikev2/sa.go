@@ -40,6 +40,7 @@ type ikeSA struct {
 
 	ticket     ticketID // that this side has given for it; zero is none
 	ticketEnds time.Time
+	crashToken secret.Bytes // of the peer's, or nil
 
 	heardAt   time.Time
 	probed    bool   // the peer's next answer is a sign of life that is waited for

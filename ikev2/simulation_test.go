@@ -48,6 +48,9 @@ func simulate(t *testing.T, seed uint64, fragmentSize int, change ...func(mn, ha
 		if seed%2 == 1 {
 			resumes(mn, ha, mnCfg, haCfg)
 		}
+		if seed%3 == 1 {
+			detecting(mn, ha, mnCfg, haCfg)
+		}
 		for _, f := range change {
 			f(mn, ha, haCfg)
 		}

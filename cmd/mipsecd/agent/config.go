@@ -28,17 +28,18 @@ func FromConfig(c *configs.Config) (Options, error) {
 		signs = signs || p.Credential != nil
 	}
 	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
-		Peers:         peers,
-		IKE:           c.IKE,
-		CertRequest:   auth.Request(trusts...),
-		StatusRequest: status,
-		Signs:         signs,
-		PPK:           slices.ContainsFunc(c.Peers, func(p *ikev2.Peer) bool { return p.PPK != nil }),
-		Childless:     c.Childless,
-		NAT:           c.NAT,
-		Addresses:     c.Addresses,
-		Timing:        c.Timing,
-		Limits:        c.Limits,
+		Peers:          peers,
+		IKE:            c.IKE,
+		CertRequest:    auth.Request(trusts...),
+		StatusRequest:  status,
+		Signs:          signs,
+		PPK:            slices.ContainsFunc(c.Peers, func(p *ikev2.Peer) bool { return p.PPK != nil }),
+		Childless:      c.Childless,
+		CrashDetection: c.CrashDetection,
+		NAT:            c.NAT,
+		Addresses:      c.Addresses,
+		Timing:         c.Timing,
+		Limits:         c.Limits,
 	}}
 	if c.Role == configs.HomeAgent {
 		opt.Role = homeagent.New(c.Homes, c.OwnPolicies, c.Pool)
