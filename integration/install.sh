@@ -8,6 +8,7 @@ packages=(
 	ca-certificates git         # for Go modules
 	user-mode-linux kmod        # the kernel that the tests of kernels run on
 	iproute2 iputils-ping procps netbase # networks in it
+	iptables conntrack tcpdump  # NATs in it
 	openssl                     # keys and certificates as people make them
 	tshark                      # an independent reader of packets
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer

@@ -100,7 +100,7 @@ const (
 	reqidPayloadToMN = 1007
 )
 
-// startMipsecd starts the agent, and ends it when the test ends.
+// startMipsecd starts the agent of the mobile node or the home agent, and ends it when the test ends.
 func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	t.Helper()
 	var conf string

@@ -16,6 +16,9 @@ func SoftExpire(t testing.TB, n Node, id spd.SAID) {
 	t.Helper()
 	err := n.Do(func() error {
 		sa := nl.XfrmUsersaInfo{Family: unix.AF_INET6}
+		if id.Dst.Is4() {
+			sa.Family = unix.AF_INET
+		}
 		sa.Id.Daddr.FromIP(id.Dst.AsSlice())
 		sa.Id.Proto = id.Proto
 		sa.Id.Spi = nl.Swap32(id.SPI)
