@@ -50,7 +50,7 @@ func (h *Homes) locate(now time.Time, p *Place, path spd.Path, keep bool, encap 
 // Attached takes the road warriors on this host to where it can reach their gateways from by now.
 func (h *Homes) Attached(now time.Time, a Addresses) (out []Effect) {
 	h.here = a
-	mobike := false
+	mobike := slices.ContainsFunc(h.open, func(open Home) bool { return open.Mobility == MOBIKE })
 	for _, p := range h.order {
 		out = append(out, h.attach(now, p)...)
 		mobike = mobike || p.Mobility == MOBIKE

@@ -212,3 +212,13 @@ func TestRoadWarriorIsAssignedAnAddress(t *testing.T) {
 		remove in * -> HoA any
 		no address HoA`, migrate.End{})
 }
+
+// With MOBIKE the key exchange knows from the start which addresses there are.
+func TestUnassignedRoadWarriorTellsItsAddresses(t *testing.T) {
+	open := RoadWarrior("ha", migrate.MOBIKE)
+	open.HomeAddress = netip.Addr{}
+	s := &tenant{newScript(t, false, open), start}
+	s.step(`
+		addresses [CoA2 CoA1]
+		key 0 payload with ha (tunnel, CoA2 - HA) [* any] [* any] reqids 7 8 over CoA2 - HA`, here(CoA2, CoA1))
+}

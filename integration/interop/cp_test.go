@@ -104,7 +104,6 @@ const charonAssigned = `
 connections {
 	peer {
 		version = 2
-		mobike = no
 		local_addrs = %[1]s
 		remote_addrs = %[2]s
 		proposals = %[3]s
@@ -153,15 +152,15 @@ secrets {
 }
 `
 
-// configure gives charon its one peer. What is assigned is a line of the connection; without one nothing is.
-func (a *assignment) configure(t *testing.T, assigned, localTS, remoteTS string) {
+// configure gives charon its one peer. More are lines of the connection, such as about what is assigned.
+func (a *assignment) configure(t *testing.T, more, localTS, remoteTS string) {
 	t.Helper()
 	c := a.charon
 	id, peer, address, remote := identityMN, identityHA, careOf.String(), lab.HomeAgent.String()
 	if c.node == lab.HA {
 		id, peer, address, remote = peer, id, remote, "%any6"
 	}
-	write(t, c.path("swanctl.conf"), fmt.Sprintf(charonAssigned, address, remote, modern.ike, assigned, id, peer,
+	write(t, c.path("swanctl.conf"), fmt.Sprintf(charonAssigned, address, remote, modern.ike, more, id, peer,
 		localTS, remoteTS, modern.esp, charonBindingReqid, bindingTS(lab.HomeAgent), bindingTS(lab.HoA),
 		charonPool, nameServer, lab.HoA, secretText))
 	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
@@ -226,7 +225,7 @@ func mipsecdIsAssigned(t *testing.T) {
 		return runMipsecd(t, lab.MN,
 			fmt.Sprintf(assignedConf, identityMN, modern.ike, list(modern.esp), identityHA, lab.HomeAgent, more), secretText)
 	}
-	const pools = "pools = homes"
+	const pools = "mobike = no\n\t\tpools = homes"
 	t.Run("a wish", func(t *testing.T) { // which strongSwan does not hear: a pool has an order of its own
 		a.configure(t, pools, "::/0", "dynamic")
 		wish := netip.MustParseAddr("2001:db8:1::20aa")
@@ -270,7 +269,7 @@ func mipsecdIsAssigned(t *testing.T) {
 		}
 	})
 	t.Run("Mobile IPv6", func(t *testing.T) {
-		a.configure(t, "pools = one", "::/0", "dynamic")
+		a.configure(t, "mobike = no\n\t\tpools = one", "::/0", "dynamic")
 		t.Cleanup(func() { a.forget(t) })
 		conf := fmt.Sprintf(assignedConf, identityMN, modern.ike, list(modern.esp), identityHA, lab.HomeAgent, "")
 		m := runMipsecd(t, lab.MN, strings.Replace(conf, `mobility = "none"`, `policies = "mipsecd"
@@ -278,8 +277,35 @@ protect = ["binding", "payload"]`, 1), secretText)
 		a.mobileIPv6(t, m)
 		m.stop(t)
 	})
+	t.Run("MOBIKE", func(t *testing.T) { // the address stays where the mobile node moves
+		a.configure(t, "pools = homes", "::/0", "dynamic")
+		t.Cleanup(func() { a.forget(t) })
+		conf := fmt.Sprintf(assignedConf, identityMN, modern.ike, list(modern.esp), identityHA, lab.HomeAgent, "")
+		m := runMipsecd(t, lab.MN, strings.Replace(conf, `"none"`, `"mobike"`, 1), secretText)
+		home := m.home(t).HomeAddress
+		a.passes(t, home)
+		before, err := m.status()
+		must(t, err)
+		lab.Attach(t, lab.Foreign2)
+		lab.Detach(t, lab.Foreign1)
+		t.Cleanup(func() {
+			lab.Attach(t, lab.Foreign1)
+			lab.Detach(t, lab.Foreign2)
+		})
+		a.passes(t, home)
+		after, err := m.status()
+		must(t, err)
+		was, is := before.established(), after.established()
+		if len(was) != 1 || len(is) != 1 || was[0].SPIi != is[0].SPIi || !strings.Contains(is[0].Local, lab.Foreign2.Address.String()) {
+			t.Errorf("the movement was from %+v to %+v", was, is)
+		}
+		if now := m.home(t).HomeAddress; now != home {
+			t.Errorf("the address changed from %s to %s", home, now)
+		}
+		m.stop(t)
+	})
 	t.Run("nothing to assign", func(t *testing.T) {
-		a.configure(t, "", "::/0", "dynamic")
+		a.configure(t, "mobike = no", "::/0", "dynamic")
 		m := start(t, "")
 		wait(t, "mipsecd says so", func() error {
 			if !strings.Contains(m.log(t), "no address assigned") {
@@ -342,7 +368,7 @@ func mipsecdAssigns(t *testing.T) {
 		return err
 	}
 	t.Run("address and name server", func(t *testing.T) {
-		a.configure(t, "vips = ::", "dynamic", "::/0")
+		a.configure(t, "mobike = no\n\t\tvips = ::", "dynamic", "::/0")
 		m := start(t, mipsecdPool.String())
 		must(t, initiate())
 		home := m.home(t).HomeAddress
@@ -379,7 +405,7 @@ func mipsecdAssigns(t *testing.T) {
 			granted bool
 		}{{wish.String(), true}, {othersHoA.String(), false}, {lab.HomeAgent.String(), false}, {"::,::", false}} {
 			m := start(t, mipsecdPool.String())
-			a.configure(t, "vips = "+c.vips, "dynamic", "::/0")
+			a.configure(t, "mobike = no\n\t\tvips = "+c.vips, "dynamic", "::/0")
 			must(t, initiate())
 			home := m.home(t).HomeAddress
 			if granted := home == wish; granted != c.granted || !mipsecdPool.Contains(home) || !has(t, home) {
@@ -393,7 +419,7 @@ func mipsecdAssigns(t *testing.T) {
 	t.Run("after EAP", func(t *testing.T) { // the reply is in the last of several IKE_AUTH exchanges
 		papers := newPapers(t, "P-256")
 		a.charon.give(t, papers)
-		a.configure(t, "vips = ::", "dynamic", "::/0")
+		a.configure(t, "mobike = no\n\t\tvips = ::", "dynamic", "::/0")
 		b, err := os.ReadFile(a.charon.path("swanctl.conf"))
 		must(t, err)
 		write(t, a.charon.path("swanctl.conf"), strings.ReplaceAll(string(b), "auth = psk", "auth = pubkey"))
@@ -408,12 +434,12 @@ func mipsecdAssigns(t *testing.T) {
 		}
 	})
 	t.Run("none is asked for", func(t *testing.T) {
-		a.configure(t, "", mipsecdPool.Addr().Next().String(), "::/0")
+		a.configure(t, "mobike = no", mipsecdPool.Addr().Next().String(), "::/0")
 		start(t, mipsecdPool.String())
 		a.refused(t, initiate, "FAILED_CP_REQUIRED")
 	})
 	t.Run("none is left", func(t *testing.T) {
-		a.configure(t, "vips = ::", "dynamic", "::/0")
+		a.configure(t, "mobike = no\n\t\tvips = ::", "dynamic", "::/0")
 		start(t, lab.HomeAgent.String()+"-"+lab.HomeAgent.String())
 		a.refused(t, initiate, "INTERNAL_ADDRESS_FAILURE")
 	})
