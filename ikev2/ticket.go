@@ -173,17 +173,13 @@ func timeOf(unix uint64) time.Time {
 
 // proof tells apart the ways in which a peer proves who it is, so that a ticket does not outlive a change.
 func (p *Peer) proof() uint8 {
-	way := uint8(1)
 	switch {
 	case p.EAP != nil:
-		way = 3
+		return 3
 	case p.Trust != nil:
-		way = 2
+		return 2
 	}
-	if p.PPK.required() {
-		way |= 4
-	}
-	return way
+	return 1
 }
 
 // usedTickets remembers the tickets that are not to be taken again, in bounded memory: when there is no more room, all
