@@ -206,6 +206,7 @@ type ikeSA struct {
 	SPIi     string    `json:"spi_i"`
 	SPIr     string    `json:"spi_r"`
 	State    string    `json:"state"`
+	PPK      bool      `json:"ppk"`
 	Local    string    `json:"local"`
 	Remote   string    `json:"remote"`
 	Children []childSA `json:"child_sas"`
