@@ -106,7 +106,7 @@ func addressesIn(ps []wire.Payload, from netip.Addr) (list []netip.Addr, ok bool
 func reachable(a netip.Addr) bool { return a.IsGlobalUnicast() && !a.Is4In6() }
 
 // setAddresses takes note of this host's addresses, which peers are told of (RFC 4555 section 3.6). If the one in use is
-// gone another path is looked for.
+// gone another path is looked for; until there is one nothing can be said.
 func (e *Engine) setAddresses(list []netip.Addr) {
 	e.addresses = list
 	for _, spi := range slices.Sorted(maps.Keys(e.sas)) {

@@ -170,10 +170,10 @@ func (e *Engine) reencapsulate(c *childSA) {
 	switch {
 	case encap == c.encap || !c.ike.carries(c.demand):
 		return
+	case (encap == none || c.encap == none) && !c.ike.mobike.on:
+		return
 	case encap == none || c.encap == none && c.ike.original:
-		if c.ike.mobike.on {
-			e.expired(spd.Expired{Peer: c.demand.Peer, ID: c.inID()})
-		}
+		e.expired(spd.Expired{Peer: c.demand.Peer, ID: c.inID()})
 		return
 	case c.encap == none:
 		c.encap = encap

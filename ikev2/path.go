@@ -44,8 +44,11 @@ func (e *Engine) otherPaths(sa *ikeSA) (paths []spd.Path) {
 	return paths
 }
 
-// seekPath looks for another path at once.
+// seekPath looks for another path at once, if there is any.
 func (e *Engine) seekPath(sa *ikeSA) {
+	if len(e.otherPaths(sa)) == 0 {
+		return
+	}
 	e.probe(sa)
 	if r := sa.outstanding; r != nil && !r.answered {
 		e.tryPaths(sa, r)

@@ -1,0 +1,303 @@
+//go:build linux
+
+package interop
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"testing"
+
+	"mipsecd/integration/lab"
+	"mipsecd/internal/uml"
+)
+
+// TestStrongSwanMOBIKE has a road warrior roam between two foreign links under a running ping, over IPv6 and IPv4: first
+// the new link is there before the old one goes, then after it. Its one IKE_SA and its one Child SA go along (RFC 4555).
+// mipsecd and strongSwan are the road warrior in turn; a third guest has mipsecd on both sides.
+func TestStrongSwanMOBIKE(t *testing.T) {
+	buildBinary(t)
+	for _, guest := range []struct {
+		name            string
+		warrior, gateOn string
+	}{
+		{"mipsecd initiates", "mipsecd", "strongSwan"},
+		{"strongSwan initiates", "strongSwan", "mipsecd"},
+		{"mipsecd with itself", "mipsecd", "mipsecd"},
+	} {
+		t.Run(guest.name, func(t *testing.T) {
+			t.Parallel()
+			uml.Run(t, func(t *testing.T) {
+				for _, o := range []outside{outsideIPv6, outsideIPv4} {
+					t.Run(o.name, func(t *testing.T) { roam(t, o, guest.warrior, guest.gateOn) })
+				}
+			})
+		})
+	}
+}
+
+// outside is the network in which a road warrior moves: its gateway, and where it is on each of the foreign links.
+type outside struct {
+	name    string
+	gateway netip.Addr
+	links   [2]string
+	careOf  [2]netip.Addr
+	routers [2]netip.Addr
+	bits    int
+}
+
+var (
+	outsideIPv6 = outside{
+		name: "IPv6 outside", gateway: netip.MustParseAddr("2001:db8:f::100"), bits: 64,
+		links:   [2]string{lab.Foreign1.Name, lab.Foreign2.Name},
+		careOf:  [2]netip.Addr{lab.Foreign1.Address, lab.Foreign2.Address},
+		routers: [2]netip.Addr{netip.MustParseAddr("2001:db8:2::1"), netip.MustParseAddr("2001:db8:3::1")},
+	}
+	outsideIPv4 = outside{
+		name: "IPv4 outside", gateway: netip.MustParseAddr("192.0.2.100"), bits: 24,
+		links:   [2]string{lab.Foreign1.Name, lab.Foreign2.Name},
+		careOf:  [2]netip.Addr{netip.MustParseAddr("198.51.100.100"), netip.MustParseAddr("203.0.113.100")},
+		routers: [2]netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("203.0.113.1")},
+	}
+)
+
+// build builds the lab, with IPv4 beside IPv6 and the road warrior nowhere.
+func (o outside) build(t *testing.T) {
+	t.Helper()
+	lab.Build(t)
+	lab.Detach(t, lab.Home)
+	for _, n := range []lab.Node{lab.Router, lab.HA} {
+		_, err := n.Run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+		must(t, err)
+	}
+	must(t, lab.Router.IP(`
+		addr add 192.0.2.1/24 dev ha
+		addr add 198.51.100.1/24 dev foreign1
+		addr add 203.0.113.1/24 dev foreign2`))
+	must(t, lab.HA.IP(`
+		addr add 192.0.2.100/24 dev internet
+		route add default via 192.0.2.1`))
+}
+
+// attach gives the road warrior an address on a link, with routes; those of what is inside are taken by the tunnel.
+func (o outside) attach(t *testing.T, i int) {
+	t.Helper()
+	must(t, lab.MN.IP(fmt.Sprintf(`
+		link set %[1]s up
+		addr add %[2]s/%[3]d dev %[1]s
+		route replace ::/0 dev %[1]s
+		route replace default via %[4]s dev %[1]s`, o.links[i], o.careOf[i], o.bits, o.routers[i])))
+}
+
+func (o outside) detach(t *testing.T, i int) {
+	t.Helper()
+	must(t, lab.MN.IP(fmt.Sprintf("addr flush dev %[1]s\nlink set %[1]s down", o.links[i])))
+}
+
+const roamingConf = `
+role = "mobile-node"
+identity = %q
+mobility = "mobike"
+ike = [%q]
+esp = [%q]
+control-socket = "control"
+log-level = "debug"
+
+[home-agent]
+identity = %q
+address = %q
+home-address = %q
+secret-file = "psk"
+`
+
+const stayingConf = `
+role = "home-agent"
+identity = %q
+address = %q
+mobility = "mobike"
+ike = [%q]
+esp = [%q]
+control-socket = "control"
+log-level = "debug"
+
+[[mobile-node]]
+identity = %q
+home-address = %q
+secret-file = "psk"
+`
+
+const charonRoams = `
+connections {
+	peer {
+		version = 2
+		mobike = yes
+		local_addrs = %[1]s
+		remote_addrs = %[2]s
+		proposals = %[3]s
+		local {
+			auth = psk
+			id = %[4]s
+		}
+		remote {
+			auth = psk
+			id = %[5]s
+		}
+		children {
+			payload {
+				mode = tunnel
+				local_ts = %[6]s
+				remote_ts = %[7]s
+				esp_proposals = %[8]s
+				rekey_time = 0
+			}
+		}
+	}
+}
+secrets {
+	ike {
+		id-1 = %[4]s
+		id-2 = %[5]s
+		secret = "%[9]s"
+	}
+}
+`
+
+// roads is a road warrior and its gateway; of each of the two daemons one is there, or two of mipsecd.
+type roads struct {
+	outside
+	mipsecd []*mipsecd
+	charon  *charon
+}
+
+func (r *roads) start(t *testing.T, n lab.Node, daemon string) {
+	t.Helper()
+	home, all := lab.HoA.String()+"/128", "::/0"
+	switch {
+	case daemon == "mipsecd" && n == lab.MN:
+		r.mipsecd = append(r.mipsecd, runMipsecd(t, n,
+			fmt.Sprintf(roamingConf, identityMN, modern.ike, modern.esp, identityHA, r.gateway, lab.HoA), secretText))
+	case daemon == "mipsecd":
+		r.mipsecd = append(r.mipsecd, runMipsecd(t, n,
+			fmt.Sprintf(stayingConf, identityHA, r.gateway, modern.ike, modern.esp, identityMN, lab.HoA), secretText))
+	default:
+		r.charon = startCharon(t, n)
+		conf := fmt.Sprintf(charonRoams, "%any", r.gateway, modern.ike, identityMN, identityHA, home, all, modern.esp, secretText)
+		if n == lab.HA {
+			conf = fmt.Sprintf(charonRoams, r.gateway, "%any", modern.ike, identityHA, identityMN, all, home, modern.esp, secretText)
+		}
+		write(t, r.charon.path("swanctl.conf"), conf)
+		r.charon.must(t, "--load-all", "--clear", "--noprompt", "--file", r.charon.path("swanctl.conf"))
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("charon on %s:\n%s", n, r.charon.log(t))
+			}
+		})
+	}
+}
+
+// stands waits until both kernels have one tunnel, with the same SPIs, between gateway and care-of address, and mipsecd has
+// one IKE_SA there. It yields the SPIs of all.
+func (r *roads) stands(t *testing.T, careOf netip.Addr) (spis []string) {
+	t.Helper()
+	wait(t, fmt.Sprintf("the tunnel is at %s", careOf), func() error {
+		spis = nil
+		for _, n := range []lab.Node{lab.MN, lab.HA} {
+			sas := kernelSAs(t, n)
+			if len(sas) != 2 {
+				return fmt.Errorf("%s has %v", n, sas)
+			}
+			for _, sa := range sas {
+				if sa.src != careOf && sa.dst != careOf || sa.src != r.gateway && sa.dst != r.gateway {
+					return fmt.Errorf("%s has %s", n, sa)
+				}
+				if spi := fmt.Sprintf("%08x", sa.spi); !slices.Contains(spis, spi) {
+					spis = append(spis, spi)
+				}
+			}
+		}
+		if len(spis) != 2 {
+			return fmt.Errorf("the SPIs are %v", spis)
+		}
+		for _, m := range r.mipsecd {
+			s, err := m.status()
+			if err != nil {
+				return err
+			}
+			sas := s.established()
+			if len(sas) != 1 || !slices.Contains([]string{sas[0].Local, sas[0].Remote}, netip.AddrPortFrom(careOf, 4500).String()) {
+				return fmt.Errorf("mipsecd on %s has %+v", m.node, sas)
+			}
+			if ike := sas[0].SPIi + sas[0].SPIr; !slices.Contains(spis, ike) {
+				spis = append(spis, ike)
+			}
+		}
+		return nil
+	})
+	return spis
+}
+
+// roam has a road warrior go from the first link to the second and back.
+func roam(t *testing.T, o outside, warrior, gateway string) {
+	o.build(t)
+	o.attach(t, 0)
+	captures := []*lab.Capture{lab.StartCapture(t, lab.Foreign1), lab.StartCapture(t, lab.Foreign2)}
+	r := &roads{outside: o}
+	r.start(t, lab.HA, gateway)
+	r.start(t, lab.MN, warrior)
+	if warrior == "strongSwan" {
+		r.charon.must(t, "--initiate", "--child", payload.name)
+	}
+	ping(t, lab.MN)
+	before := r.stands(t, o.careOf[0])
+	running := lab.StartPing(t, lab.CN, lab.HoA)
+	answered := func() {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		_, err := running.Next(ctx)
+		must(t, err)
+	}
+	arrived := func(i int) {
+		t.Helper()
+		if after := r.stands(t, o.careOf[i]); !slices.Equal(sorted(after), sorted(before)) {
+			t.Errorf("SPIs %v, before the movement %v", after, before)
+		}
+		answered()
+	}
+	answered()
+	o.attach(t, 1)
+	o.detach(t, 0)
+	arrived(1)
+	o.detach(t, 1)
+	o.attach(t, 0)
+	arrived(0)
+	for _, c := range captures {
+		for _, packet := range c.Exposed(t, lab.HoA) {
+			t.Error("seen in the clear:", packet)
+		}
+	}
+	if r.charon == nil {
+		return
+	}
+	log := r.charon.log(t)
+	want := []string{ // strongSwan itself does not look whether a peer is where it says
+		`parsed INFORMATIONAL request \d+ \[ N\(UPD_SA_ADDR\) .*N\(COOKIE2\)`,
+		`generating INFORMATIONAL response \d+ \[ .*N\(COOKIE2\)`,
+	}
+	if warrior == "strongSwan" {
+		want = []string{
+			`generating INFORMATIONAL request \d+ \[ N\(UPD_SA_ADDR\)`,
+			`parsed INFORMATIONAL request \d+ \[ N\(COOKIE2\) \]`,
+			`generating INFORMATIONAL response \d+ \[ N\(COOKIE2\) \]`,
+		}
+	}
+	for _, want := range want {
+		if n := len(regexp.MustCompile(want).FindAllString(log, -1)); n < 2 {
+			t.Errorf("charon has logged %q %d times, want it for both movements", want, n)
+		}
+	}
+}
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
