@@ -51,9 +51,8 @@ func (f *certificateFiles) fields() []field {
 			Meaning: "has the authorities' revocation lists in PEM or DER; with one, every certificate of a peer needs a list of " +
 				"its issuer that is up to date"}),
 		bind(&f.ocsp, ocspModes, Key{Name: ocspKey, Default: `"off"`,
-			Meaning: "whether the OCSP responder that a peer's certificate names is asked (by http) if it is revoked, where no " +
-				"crl-file tells: never, and then a certificate of unknown state is taken (soft) or refused (hard); a revoked one " +
-				"always is refused, and each below the ca-file's counts"}),
+			Meaning: "whether the OCSP responder that a certificate of a peer's chain names is asked, by http, where crl-file does " +
+				"not tell if it is revoked; if the responder does not tell either, soft takes the certificate and hard refuses it"}),
 		bind(&f.sha1, boolean, Key{Name: sha1Key, Default: "false",
 			Meaning: "RSA signatures may be with SHA-1, for peers that do not speak RFC 7427, such as strongSwan with " +
 				"signature_authentication = no; SHA-1 is weak"}),

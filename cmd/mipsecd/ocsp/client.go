@@ -16,9 +16,11 @@ import (
 const (
 	// patience is how long a responder may take: less than a peer waits for the answer to IKE_AUTH.
 	patience = 5 * time.Second
+	// pause is how long a responder that has not answered is left alone, so that not every peer has to wait for it.
+	pause = 10 * time.Second
 	// maxResponse bounds a response in octets. They have a signature or two, and a certificate.
 	maxResponse = 64 << 10
-	// maxKept bounds the responses that are kept, of some 2 KB each.
+	// maxKept bounds the responses that are kept, of some 2 KB each, and the responders that are left alone.
 	maxKept = 4096
 )
 
@@ -28,8 +30,15 @@ type Client struct {
 	http   http.Client
 	failed func(url string, err error)
 
-	mu   sync.Mutex
-	kept map[question][]byte
+	mu     sync.Mutex
+	kept   map[question][]byte
+	silent map[string]silence // by URL
+}
+
+// silence is why a responder has not answered, and until when it is left alone.
+type silence struct {
+	reason error
+	until  time.Time
 }
 
 // question is what was asked, and whom.
@@ -42,26 +51,30 @@ func NewClient(failed func(url string, err error)) *Client {
 			Timeout:       patience,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects to another") },
 		},
-		failed: failed, kept: map[question][]byte{},
+		failed: failed, kept: map[question][]byte{}, silent: map[string]silence{},
 	}
 }
 
 // Ask implements auth.Responders.
 func (c *Client) Ask(url string, request []byte, check func(response []byte) error) error {
 	q := question{url, string(request)}
-	if response := c.recall(q); response != nil && check(response) == nil {
+	kept, err := c.recall(q)
+	if kept != nil && check(kept) == nil {
 		return nil
 	}
+	if err != nil {
+		return err
+	}
 	response, err := c.post(url, request)
-	if err == nil {
-		err = check(response)
+	if err != nil {
+		c.leaveAlone(url, err)
+	} else if err = check(response); err == nil {
+		c.keep(q, response)
 	}
 	if err != nil {
 		c.failed(url, err)
-		return err
 	}
-	c.keep(q, response)
-	return nil
+	return err
 }
 
 // post asks a responder (RFC 6960 appendix A.1).
@@ -82,21 +95,35 @@ func (c *Client) post(url string, request []byte) ([]byte, error) {
 	return response, err
 }
 
-func (c *Client) recall(q question) []byte {
+// recall is the response that is kept, or nil. An error says why there is no other one now.
+func (c *Client) recall(q question) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.kept[q]
+	if s, silent := c.silent[q.url]; silent && time.Now().Before(s.until) {
+		return c.kept[q], s.reason
+	}
+	return c.kept[q], nil
 }
 
-// keep remembers a response, and forgets any other for it if there are too many.
 func (c *Client) keep(q question, response []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if _, known := c.kept[q]; !known && len(c.kept) >= maxKept {
-		for other := range c.kept {
-			delete(c.kept, other)
+	put(c.kept, q, response)
+}
+
+func (c *Client) leaveAlone(url string, reason error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	put(c.silent, url, silence{reason, time.Now().Add(pause)})
+}
+
+// put remembers something, and forgets something else for it if that is too much.
+func put[K comparable, V any](m map[K]V, key K, v V) {
+	if _, known := m[key]; !known && len(m) >= maxKept {
+		for other := range m {
+			delete(m, other)
 			break
 		}
 	}
-	c.kept[q] = response
+	m[key] = v
 }

@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // server is a responder whose answers are what the test says.
@@ -83,9 +85,44 @@ func TestKeptResponsesAreBounded(t *testing.T) {
 		s.client.keep(question{"u", fmt.Sprint(i)}, []byte("x"))
 	}
 	last := question{"u", fmt.Sprint(maxKept + 9)}
-	if len(s.client.kept) != maxKept || s.client.recall(last) == nil {
+	if response, _ := s.client.recall(last); len(s.client.kept) != maxKept || response == nil {
 		t.Errorf("%d are kept", len(s.client.kept))
 	}
+}
+
+// gone is a network in which nobody answers.
+type gone struct{ asked int }
+
+func (g *gone) RoundTrip(*http.Request) (*http.Response, error) {
+	g.asked++
+	return nil, errors.New("nobody answers")
+}
+
+// A responder that does not answer is not waited for by each peer in turn; what it has said before goes on to count.
+func TestASilentResponderIsLeftAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network, reported := &gone{}, 0
+		c := NewClient(func(string, error) { reported++ })
+		c.http.Transport = network
+		c.keep(question{"http://a", "known"}, []byte("good"))
+		ask := func(request string, wantAsked int, wantErr bool) {
+			t.Helper()
+			err := c.Ask("http://a", []byte(request), good)
+			if (err != nil) != wantErr || err != nil && !strings.Contains(err.Error(), "nobody answers") {
+				t.Errorf("%s: %v", request, err)
+			}
+			if network.asked != wantAsked || reported != wantAsked {
+				t.Errorf("%s: asked %d times and reported %d, want %d", request, network.asked, reported, wantAsked)
+			}
+		}
+		ask("one", 1, true)
+		ask("two", 1, true)
+		ask("known", 1, false)
+		time.Sleep(pause - time.Nanosecond)
+		ask("one", 1, true)
+		time.Sleep(time.Nanosecond)
+		ask("one", 2, true)
+	})
 }
 
 func TestRefusedAnswers(t *testing.T) {
