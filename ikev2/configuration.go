@@ -15,14 +15,20 @@ import (
 // beside the first Child SA (RFC 7296 section 2.19). The responder's part has to wait for its role; see configure.
 type configuration struct{ silent }
 
-// offerAuth asks for addresses. Those that the peer assigned before are the best ones (RFC 7296 section 3.15.1).
-func (configuration) offerAuth(e *Engine, sa *ikeSA) []wire.Payload {
-	w := sa.peer.Wish
+func (configuration) offerAuth(e *Engine, sa *ikeSA) []wire.Payload { return e.wish(sa.peer) }
+
+func (configuration) authAnswered(e *Engine, sa *ikeSA, response []wire.Payload) {
+	e.wishAnswered(sa.peer, response)
+}
+
+// wish asks a peer for addresses. Those that it assigned before are the best ones (RFC 7296 section 3.15.1).
+func (e *Engine) wish(peer *Peer) []wire.Payload {
+	w := peer.Wish
 	if w == nil {
 		return nil
 	}
 	p := &wire.CP{Kind: wire.CFGRequest}
-	had := e.assigned[sa.peer.Name]
+	had := e.assigned[peer.Name]
 	for i, a := range w.Addresses {
 		var wished netip.Prefix
 		switch {
@@ -42,14 +48,14 @@ func (configuration) offerAuth(e *Engine, sa *ikeSA) []wire.Payload {
 	return []wire.Payload{p}
 }
 
-// authAnswered tells the role what the peer has assigned. That it assigns no address, although one was asked for, is an
-// error (RFC 7296 section 3.15.4).
-func (configuration) authAnswered(e *Engine, sa *ikeSA, response []wire.Payload) {
-	w := sa.peer.Wish
+// wishAnswered tells the role what a peer has assigned. That it assigns no address, although one was asked for, is an error
+// (RFC 7296 section 3.15.4).
+func (e *Engine) wishAnswered(peer *Peer, response []wire.Payload) {
+	w := peer.Wish
 	if w == nil {
 		return
 	}
-	n := spd.Assigned{Peer: sa.peer.Name}
+	n := spd.Assigned{Peer: peer.Name}
 	if p := configurationIn(response, wire.CFGReply); p != nil {
 		n.Assignment = assignment(p)
 	}
@@ -60,9 +66,8 @@ func (configuration) authAnswered(e *Engine, sa *ikeSA, response []wire.Payload)
 		if n.Err = errorIn(response); n.Err == nil {
 			n.Err = errors.New("the peer has assigned no address")
 		}
-	} else {
-		e.assigned[sa.peer.Name] = n.Addresses
 	}
+	e.assigned[peer.Name] = n.Addresses
 	e.notify(n)
 }
 

@@ -197,6 +197,29 @@ func TestRFC7296_2_19_AddressInCREATE_CHILD_SA(t *testing.T) {
 	`)
 }
 
+// Who has an IKE_SA already, but no address, asks with a Child SA on it.
+func TestRFC7296_2_19_AskedInCREATE_CHILD_SA(t *testing.T) {
+	w, mn, _ := established(t, options{}, binding)
+	wishing(mn, w.peerOf(mn), nil, nil)
+	mn.key(unassigned(returnRoute))
+	w.script(`
+		MN --> CREATE_CHILD_SA request 2 [ CP(CFG_REQUEST) SA Ni TSi TSr ]
+		HA --> CREATE_CHILD_SA response 2 [ CP(CFG_REPLY) N(USE_ASSIGNED_HoA) SA Nr TSi TSr ]
+	`)
+	w.settled(2)
+	if got := one[spd.Assigned](mn); !reflect.DeepEqual(got.Assignment, given) || got.Err != nil {
+		t.Errorf("assigned %+v", got)
+	}
+	w, mn, ha := established(t, options{}, binding)
+	wishing(mn, ha, nil, nil)
+	ha.gives.Err = errors.New("no address is left")
+	mn.key(unassigned(returnRoute))
+	if err := one[spd.KeyFailed](mn).Err; !answered(err, wire.NotifyInternalAddressFailure) {
+		t.Error(err)
+	}
+	w.settled(1)
+}
+
 // What is asked in an INFORMATIONAL exchange is answered (RFC 7296 sections 2.20 and 3.15.4); what is not supported is
 // passed over, and so is a CFG_SET.
 func TestRFC7296_2_20_AskedInINFORMATIONAL(t *testing.T) {

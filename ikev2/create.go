@@ -132,6 +132,9 @@ func (n *negotiation) request(e *Engine, sa *ikeSA) *request {
 			return nil
 		}
 		n.ni = e.random(nonceLen)
+		if n.demand.Unassigned {
+			return append(e.wish(sa.peer), n.createPayloads()...)
+		}
 		return n.createPayloads()
 	}
 	r.done = func(ps []wire.Payload, err error) { e.childAnswered(sa, n, r, ps, err) }
@@ -271,6 +274,9 @@ func (e *Engine) notThere(n *negotiation) {
 
 // childAgreed goes on with a response that has no error.
 func (e *Engine) childAgreed(sa *ikeSA, n *negotiation, r *request, ps []wire.Payload) {
+	if n.demand.Unassigned {
+		e.wishAnswered(sa.peer, ps)
+	}
 	c, err := n.accepted(e, ps)
 	nonce, okN := wire.Find[*wire.Nonce](ps)
 	switch {

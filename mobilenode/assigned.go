@@ -29,6 +29,9 @@ const (
 
 func (t *tenancy) underWay() bool { return t.asking != spd.Path{} }
 
+// settled reports whether there is an address, and an IKE_SA that it depends on.
+func (t *tenancy) settled() bool { return t.address.IsValid() && len(t.sas) > 0 }
+
 // retry asks again in a while.
 func (t *tenancy) retry(now time.Time, wait time.Duration) {
 	t.asking = spd.Path{}
@@ -51,8 +54,8 @@ func (n *Node) seek() {
 	for _, t := range n.tenancies {
 		path, ok := n.homes.OpenPath(t.open)
 		switch {
-		case !ok || len(t.sas) > 0:
-		case t.underWay() && !slices.Contains(n.addresses, t.asking.Local):
+		case !ok || t.settled():
+		case t.underWay() && len(t.sas) == 0 && !slices.Contains(n.addresses, t.asking.Local):
 			t.asking = path
 			n.tell(spd.Relocate{Peer: t.open.Peer, Path: path, Renew: true})
 		case !t.underWay() && !n.now.Before(t.again):
@@ -65,7 +68,7 @@ func (n *Node) seek() {
 // Deadline implements migrate.Role.
 func (n *Node) Deadline() (first time.Time) {
 	for _, t := range n.tenancies {
-		if len(t.sas) == 0 && !t.underWay() && t.again.After(n.now) && (first.IsZero() || t.again.Before(first)) {
+		if !t.settled() && !t.underWay() && t.again.After(n.now) && (first.IsZero() || t.again.Before(first)) {
 			first = t.again
 		}
 	}
@@ -87,12 +90,13 @@ func (n *Node) tenant(notice spd.Notice) {
 			}
 		}
 	case spd.KeyFailed:
-		if t := n.tenancyOf(x.Demand.Peer); t != nil && x.Demand.Unassigned && len(t.sas) == 0 && t.underWay() {
+		if t := n.tenancyOf(x.Demand.Peer); t != nil && x.Demand.Unassigned && t.underWay() {
 			t.retry(n.now, max(2*t.wait, firstWait))
 		}
 	case spd.Assigned:
 		if t := n.tenancyOf(x.Peer); t != nil && x.Err != nil {
-			t.wait = lastWait
+			n.vacate(t)
+			t.retry(n.now, lastWait)
 			n.tell(spd.Terminate{Peer: x.Peer})
 		} else if t != nil && len(x.Addresses) > 0 {
 			n.settle(t, x)
@@ -114,6 +118,9 @@ func (n *Node) settle(t *tenancy, x spd.Assigned) {
 		n.emit(n.homes.Assign(n.now, t.open, address)...)
 	}
 	t.wait = 0
+	if t.settled() { // else the IKE_SA is the next that is heard of
+		t.asking = spd.Path{}
+	}
 	n.homes.Of(address).DNS = x.DNS
 }
 

@@ -91,8 +91,8 @@ func TestRFC4877Section9_FromStartToEnd(t *testing.T) {
 	s.step("", migrate.Snapshot{}, migrate.Addresses{})
 	s.step(asks1, at1)
 	s.step("", at1) // once is enough
-	s.says("", up)
 	s.says(settled, assigned(HoA))
+	s.says("", up)
 	if p := s.node.Places(); len(p) != 1 || p[0].HomeAddress != HoA || !p[0].Assigned || len(p[0].DNS) != 1 {
 		t.Errorf("places %v", p)
 	}
@@ -130,8 +130,8 @@ func TestAsksAgain(t *testing.T) {
 	s.rests(5*time.Minute, asks2)
 	s.step("relocate ha to CoA1 - HA, renew", at1) // it has moved meanwhile
 	s.step("", migrate.Addresses{})
-	s.says("", up)
 	s.says(settled, assigned(HoA))
+	s.says("", up)
 }
 
 // An operator need not wait.
@@ -152,28 +152,50 @@ func TestRFC7296_3_15_4_NoAddress(t *testing.T) {
 	s.rests(5*time.Minute, asks1)
 }
 
+// A home agent that takes the address away says so when it is asked again.
+func TestRFC7296_3_15_4_AddressTakenAway(t *testing.T) {
+	s := newTenant(t, migrate.ProtectBinding)
+	s.step(asks1, at1)
+	s.says(settled, assigned(HoA), up)
+	s.says("", down)
+	s.rests(5*time.Second, asks1)
+	s.says(vacated+"\nterminate ha", spd.Assigned{Peer: "ha", Err: errors.New("INTERNAL_ADDRESS_FAILURE")}, up, failed, down)
+	s.rests(5*time.Minute, asks1)
+}
+
+// Where the home agent was first to begin an IKE_SA, as when it has traffic for a mobile node that was started anew, the
+// address is asked for all the same.
+func TestAsksOnTheHomeAgentsIKESA(t *testing.T) {
+	s := newTenant(t, migrate.ProtectBinding)
+	s.says("", spd.PeerUp{Peer: "ha", ID: 9})
+	s.step(asks1, at1)
+	s.says("", failed)
+	s.rests(5*time.Second, asks1)
+	s.says(settled, assigned(HoA))
+	s.says("", spd.PeerDown{Peer: "ha", ID: 9})
+	s.rests(5*time.Second, asks1)
+}
+
 // When the IKE_SA has gone it is set up anew, with the address in use meanwhile. Another one that is assigned then takes
 // its place.
 func TestRFC4877Section9_AnotherAddress(t *testing.T) {
 	s := newTenant(t, migrate.ProtectBinding)
 	s.step(asks1, at1)
-	s.says("", up)
 	s.says(settled, assigned(HoA))
+	s.says("", up)
 	s.says("", spd.PeerUp{Peer: "ha", ID: 2, Replaces: 1}, down)
 	s.says("", spd.PeerDown{Peer: "ha", ID: 2})
 	s.rests(5*time.Second, asks1)
-	s.says("", up)
-	s.says("", assigned(HoA))
+	s.says("", assigned(HoA), up)
 	s.says("", down)
 	s.rests(5*time.Second, asks1)
-	s.says("", up)
 	s.says(vacated+`
 		address OtherHoA
 		report assigned ha: OtherHoA
 		carry
 		set out OtherHoA -> HA mh type 5 protect esp/transport/unique:1
 		set in HA -> OtherHoA mh type 6 protect esp/transport/unique:2
-		set in HA -> OtherHoA mh protect esp/transport/unique:2`, assigned(OtherHoA))
+		set in HA -> OtherHoA mh protect esp/transport/unique:2`, assigned(OtherHoA), up)
 	if p := s.node.Places(); len(p) != 1 || p[0].HomeAddress != OtherHoA {
 		t.Errorf("places %v", p)
 	}
