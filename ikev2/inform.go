@@ -143,8 +143,12 @@ func (e *Engine) probe(sa *ikeSA) {
 	}
 	e.ask(sa, &request{
 		exchange: wire.ExchangeInformational,
-		build:    func() []wire.Payload { return []wire.Payload{} },
-		done:     func([]wire.Payload, error) {},
+		build:    func() []wire.Payload { return e.sounding(sa) },
+		done: func(ps []wire.Payload, err error) {
+			if err == nil {
+				e.sounded(sa, ps)
+			}
+		},
 	})
 }
 

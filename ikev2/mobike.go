@@ -24,6 +24,7 @@ type mobike struct {
 	told   []netip.Addr // the peer knows these of ours, beside the one in use
 	placed spd.Path     // where the Child SAs are: behind the IKE_SA until the peer has been seen there
 	moved  bool         // to be announced
+	seen   []byte       // what the peer last said of where it sees this side: a hash; nil until it is asked
 }
 
 // maxAddresses bounds how many of a peer's addresses are kept, and how many of ours it is told.
@@ -190,9 +191,35 @@ func (e *Engine) announced(sa *ikeSA, ps []wire.Payload) {
 		}
 	default:
 		sa.mistaken = 0
+		sa.mobike.seen = seenAs(ps)
 		spii, spir := sa.spis()
 		e.findNAT(sa, ps, spii, spir)
 		e.refit(sa)
+	}
+}
+
+// seenAs is what a message says of where its sender sees this side, or nil.
+func seenAs(ps []wire.Payload) []byte {
+	if n := wire.FindNotify(ps, wire.NotifyNATDetectionDestinationIP); n != nil {
+		return n.Data
+	}
+	return nil
+}
+
+// sounding is what goes with the question for a sign of life, from one who is behind a NAT.
+func (e *Engine) sounding(sa *ikeSA) []wire.Payload {
+	if !sa.mobike.on || !sa.original || !sa.nat.ours {
+		return []wire.Payload{}
+	}
+	return e.natHashes(sa, sa.here())
+}
+
+// sounded announces where this side is if the peer sees it elsewhere than before: the NAT has another mapping (RFC 4555
+// section 3.8).
+func (e *Engine) sounded(sa *ikeSA, ps []wire.Payload) {
+	if seen := seenAs(ps); sa.mobike.on && sa.original && seen != nil && !bytes.Equal(seen, sa.mobike.seen) {
+		sa.mobike.moved = true
+		e.announce(sa)
 	}
 }
 
