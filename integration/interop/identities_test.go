@@ -63,6 +63,7 @@ type proof struct {
 	change  func(c *x509.Certificate, n lab.Node) // what a host's certificate says
 	flaw    func(*x509.Certificate)               // of strongSwan's
 	old     bool                                  // strongSwan does not speak RFC 7427
+	bundled bool                                  // mipsecd has its own in PKCS#12
 	more    string                                // of mipsecd's configuration
 	checked bool                                  // mipsecd wants to know whether certificates are revoked
 	listed  bool                                  // as revoked: strongSwan's, on a list that mipsecd has
@@ -89,6 +90,7 @@ var proofs = []proof{
 				c.IPAddresses = []net.IP{lab.HoA.AsSlice()}
 			}
 		}},
+	{name: "PKCS#12", kind: "P-256", bundled: true, says: "ECDSA_WITH_SHA256_DER"},
 	{name: "P-384", kind: "P-384", says: "ECDSA_WITH_SHA384_DER"},
 	{name: "P-521", kind: "P-521", says: "ECDSA_WITH_SHA512_DER"},
 	{name: "RSA with SHA-1", kind: "RSA", old: true, more: "signature-sha1 = true\n", says: "RSA signature"},
@@ -118,6 +120,9 @@ func (p *pairing) proof(t *testing.T, c proof) {
 	papers := p.issue(t, c)
 	m, o := modern.mipsecd(), modern.peer()
 	m.certified, m.identities, m.more = true, c.identities, papers.forMipsecd(t, p.mipsecdOn)+c.more
+	if c.bundled {
+		m.more = papers.bundleFor(t, p.mipsecdOn)
+	}
 	o.papers, o.identities = papers, c.identities
 	p.charon.speakRFC7427(t, !c.old)
 	x := p.meet(t, m, o)
@@ -136,6 +141,20 @@ func (p *pairing) proof(t *testing.T, c proof) {
 	})
 	x.nothing(t)
 	x.hidden(t)
+}
+
+// bundleFor is forMipsecd with certificates and key in a file that openssl makes of them.
+func (p *papers) bundleFor(t *testing.T, n lab.Node) string {
+	t.Helper()
+	dir := t.TempDir()
+	path := func(name string) string { return filepath.Join(dir, name) }
+	p.writeTo(t, n, p.trusted, path("cert.pem"), path("key.pem"), path("ca.pem"))
+	write(t, path("password"), "swordfish\n")
+	_, err := n.Run("openssl", "pkcs12", "-export", "-in", path("cert.pem"), "-inkey", path("key.pem"),
+		"-passout", "file:"+path("password"), "-out", path("own.p12"))
+	must(t, err)
+	return fmt.Sprintf("pkcs12-file = %q\npkcs12-password-file = %q\nca-file = %q\n", path("own.p12"), path("password"),
+		path("ca.pem"))
 }
 
 // askInVain has the mobile node ask for what it does not get.
