@@ -15,7 +15,7 @@ import (
 // Content is what a file that a configuration names is for.
 type Content string
 
-// The contents. Of the first six a file must be open to its owner only.
+// The contents. Of the first seven a file must be open to its owner only.
 const (
 	PreSharedKey    Content = "the pre-shared key"
 	PostQuantumKey  Content = "the post-quantum pre-shared key"

@@ -165,6 +165,7 @@ func (e *Engine) establish(sa *ikeSA) {
 	e.halfOpen.close(sa)
 	if sa.hs != nil {
 		sa.hs.unmixed.wipe()
+		sa.hs.dialogue.end()
 	}
 	sa.hs = nil
 	sa.established, sa.since = true, e.nextID()

@@ -49,6 +49,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	if err := onlySupported(kernel.backend, cfg.Peers); err != nil {
 		return err
 	}
+	agent.AskRADIUS(ctx, cfg)
 	opt, err := agent.FromConfig(cfg)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
@@ -31,14 +32,15 @@ type Options struct {
 
 // Client asks RADIUS servers. It may be used by several goroutines.
 type Client struct {
+	ctx  context.Context
 	opt  Options
 	good atomic.Uint32 // the server that has answered last
 	dial func(netip.AddrPort) (net.Conn, error)
 }
 
-// NewClient makes a client. It opens a socket for each request only.
-func NewClient(opt Options) *Client {
-	return &Client{opt: opt, dial: func(server netip.AddrPort) (net.Conn, error) {
+// NewClient makes a client, which gives all requests up when ctx ends. It opens a socket for each request only.
+func NewClient(ctx context.Context, opt Options) *Client {
+	return &Client{ctx: ctx, opt: opt, dial: func(server netip.AddrPort) (net.Conn, error) {
 		return net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(server))
 	}}
 }
@@ -126,8 +128,9 @@ func (c *Client) ask(server uint32, request *packet, octets []byte) (*packet, er
 		return nil, fmt.Errorf("RADIUS server %s: %w", at, err)
 	}
 	defer conn.Close()
+	defer context.AfterFunc(c.ctx, func() { conn.Close() })()
 	var last error
-	for range c.opt.Tries {
+	for try := 0; try < c.opt.Tries && c.ctx.Err() == nil; try++ {
 		if _, err := conn.Write(octets); err != nil {
 			last = err
 		}
@@ -163,11 +166,14 @@ func (c *Client) await(conn net.Conn, request *packet) (*packet, error) {
 				return response, nil
 			}
 			wrong = err
-		case errors.Is(err, net.ErrClosed) || !time.Now().Before(end):
+		case c.ctx.Err() != nil || !time.Now().Before(end):
 			return nil, wrong
 		default: // nobody listens there: perhaps it will
 			wrong = err
-			time.Sleep(time.Until(end))
+			select {
+			case <-time.After(time.Until(end)):
+			case <-c.ctx.Done():
+			}
 		}
 	}
 }

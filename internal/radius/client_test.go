@@ -2,6 +2,7 @@ package radius
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"net/netip"
 	"slices"
@@ -28,8 +29,10 @@ type network struct {
 }
 
 // client is a client in that network, which may only be used in a bubble of synctest.
-func (n *network) client() *Client {
-	c := NewClient(Options{
+func (n *network) client() *Client { return n.clientUntil(context.Background()) }
+
+func (n *network) clientUntil(ctx context.Context) *Client {
+	c := NewClient(ctx, Options{
 		Servers: []netip.AddrPort{first, second}, Secret: secret.Bytes(testSecret), Timeout: 2 * time.Second, Tries: 3, Name: "ha",
 	})
 	c.dial = func(at netip.AddrPort) (net.Conn, error) {
@@ -189,6 +192,18 @@ func TestNoServerAnswersRightly(t *testing.T) {
 			"RADIUS server [2001:db8::2]:1812 does not answer: the Response Authenticator is wrong; want the same secret on both sides"
 		if err == nil || err.Error() != want {
 			t.Errorf("got %v", err)
+		}
+	})
+}
+
+func TestEndOfTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{servers: map[netip.AddrPort]func(*packet) [][]byte{first: silent, second: silent}}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		began := time.Now()
+		if _, err := n.clientUntil(ctx).Begin("mn").Ask([]byte("identity"), 1000); err == nil || time.Since(began) != 3*time.Second {
+			t.Errorf("got %v after %s", err, time.Since(began))
 		}
 	})
 }

@@ -12,7 +12,6 @@ import (
 
 // FromConfig fills in what a configuration decides; surroundings are left to the caller.
 func FromConfig(c *configs.Config) (Options, error) {
-	askRADIUS(c)
 	peers, err := ikev2.NewPeerList(c.Peers...)
 	if err != nil {
 		return Options{}, err

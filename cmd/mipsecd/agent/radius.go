@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +15,13 @@ import (
 	"mipsecd/internal/secret"
 )
 
-// askRADIUS has RADIUS servers look at who the mobile nodes are that the configuration leaves to them.
-func askRADIUS(c *configs.Config) {
+// AskRADIUS has RADIUS servers look at who the mobile nodes are that the configuration leaves to them, until ctx ends. It is
+// to be called before an engine has the peers.
+func AskRADIUS(ctx context.Context, c *configs.Config) {
 	if c.RADIUS == nil {
 		return
 	}
-	client := radius.NewClient(c.RADIUS.Options)
+	client := radius.NewClient(ctx, c.RADIUS.Options)
 	for _, p := range c.Peers {
 		if user, asked := c.RADIUS.Users[p.Name]; asked {
 			p.EAP = &ikev2.EAP{Begin: func(time.Time, io.Reader) eap.Conversation {

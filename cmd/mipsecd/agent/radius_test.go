@@ -3,10 +3,14 @@ package agent
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"mipsecd/configs"
+	"mipsecd/ikev2"
 	"mipsecd/ikev2/eap"
 	"mipsecd/internal/radius"
 	"mipsecd/internal/secret"
@@ -82,4 +86,42 @@ func TestRADIUSRefusals(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.name, s, err)
 		}
 	}
+}
+
+func TestOnlyUsersAreAskedAbout(t *testing.T) {
+	own := &ikev2.EAP{}
+	asked, other := &ikev2.Peer{Name: "asked", EAP: &ikev2.EAP{}}, &ikev2.Peer{Name: "other", EAP: own}
+	c := &configs.Config{Peers: []*ikev2.Peer{asked, other}}
+	AskRADIUS(t.Context(), c)
+	if asked.EAP.Begin != nil {
+		t.Error("without RADIUS servers, they are asked")
+	}
+	c.RADIUS = &configs.RADIUS{Users: map[string]string{"asked": user}}
+	AskRADIUS(t.Context(), c)
+	if asked.EAP.Begin == nil || other.EAP != own || own.Begin != nil {
+		t.Errorf("%+v, %+v", asked.EAP, other.EAP)
+	}
+	conversation, ok := asked.EAP.Begin(time.Time{}, nil).(*relay)
+	if !ok || conversation.user != user {
+		t.Errorf("got %+v", conversation)
+	}
+}
+
+// However many jobs wait for a RADIUS server, the next one is done at once.
+func TestSlowJobsHoldNobodyUp(t *testing.T) {
+	s := running(t, filepath.Join(t.TempDir(), "control")).shards[0]
+	answered := make(chan struct{})
+	for range 4 * runtime.GOMAXPROCS(0) {
+		s.job(1, func() (any, error) {
+			<-answered
+			return nil, nil
+		})
+	}
+	done := make(chan struct{})
+	s.job(2, func() (any, error) {
+		close(done)
+		return nil, nil
+	})
+	<-done
+	close(answered)
 }
