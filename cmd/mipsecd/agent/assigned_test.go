@@ -59,22 +59,24 @@ type town struct {
 	network *vnet.Network
 }
 
-// host adds a host on a link of its own.
-func (w *town) host(name string, seed uint64, prefix, address string) *sim.Host {
+// host adds a host on a link of its own, of the same name.
+func (w *town) host(name string, seed uint64, prefix, address string) (*sim.Host, *vnet.Link) {
 	w.t.Helper()
 	h := sim.NewHost(w.network, name, seed)
 	a := netip.MustParseAddr(address)
 	h.SetLocal(a)
-	if err := h.Node.Attach(w.network.AddLink(name, netip.MustParsePrefix(prefix)), a); err != nil {
+	link := w.network.AddLink(name, netip.MustParsePrefix(prefix))
+	if err := h.Node.Attach(link, a); err != nil {
 		w.t.Fatal(err)
 	}
-	return h
+	return h, link
 }
 
 // running is an agent that can be stopped.
 type running struct {
 	*agent.Agent
-	stop func()
+	addresses chan migrate.Addresses
+	stop      func()
 }
 
 // start runs an agent on a host that can send from these addresses, until it is stopped or the test ends.
@@ -110,7 +112,7 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 			w.t.Error(h.Name, err)
 		}
 	})
-	r := running{a, func() {
+	r := running{a, list, func() {
 		cancel()
 		all.Wait()
 	}}
@@ -140,10 +142,11 @@ func TestAssignedHomeAddresses(t *testing.T) {
 	w := &town{t, vnet.New(1)}
 	t.Cleanup(w.network.Close)
 	haAddress, careOf := netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8:f1::1")
-	ha := w.host("ha", 1, "2001:db8:1::/64", haAddress.String())
-	mn1 := w.host("mn1", 2, "2001:db8:f1::/64", careOf.String())
-	mn2 := w.host("mn2", 3, "2001:db8:f2::/64", "2001:db8:f2::1")
-	cn := w.host("cn", 4, "2001:db8:c::/64", "2001:db8:c::1")
+	moved, elsewhere := netip.MustParseAddr("2001:db8:f3::1"), w.network.AddLink("elsewhere", netip.MustParsePrefix("2001:db8:f3::/64"))
+	ha, _ := w.host("ha", 1, "2001:db8:1::/64", haAddress.String())
+	mn1, at := w.host("mn1", 2, "2001:db8:f1::/64", careOf.String())
+	mn2, _ := w.host("mn2", 3, "2001:db8:f2::/64", "2001:db8:f2::1")
+	cn, _ := w.host("cn", 4, "2001:db8:c::/64", "2001:db8:c::1")
 	link := w.network.AddLink("proxied", netip.MustParsePrefix("2001:db8:1::1000/120"))
 	sim.NewHomeDaemon(ha, haAddress, link)
 
@@ -173,8 +176,32 @@ func TestAssignedHomeAddresses(t *testing.T) {
 	if err := daemon.Register(ctx, careOf); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := sim.NewPinger(cn, netip.MustParseAddr("2001:db8:c::1"), one.HomeAddress).Ping(ctx); err != nil {
+	ping := sim.NewPinger(cn, netip.MustParseAddr("2001:db8:c::1"), one.HomeAddress)
+	if _, err := ping.Ping(ctx); err != nil {
 		t.Error(err)
+	}
+
+	// A movement with the K bit changes neither the address nor the IKE_SA on which it depends.
+	before, err := node1.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mn1.Node.Detach(at)
+	if err := mn1.Node.Attach(elsewhere, moved); err != nil {
+		t.Fatal(err)
+	}
+	mn1.SetLocal(one.HomeAddress, moved)
+	node1.addresses <- migrate.Addresses{List: []netip.Addr{moved}}
+	if err := daemon.Register(ctx, moved); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ping.Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	after, err := node1.Status()
+	if err != nil || len(after.IKESAs) != 1 || after.IKESAs[0].SPIi != before.IKESAs[0].SPIi || *after.Bindings[0].CareOf != moved ||
+		after.Bindings[0].HomeAddress != one.HomeAddress {
+		t.Errorf("%v: moved from %+v to %+v", err, before, after)
 	}
 
 	node1.stop()
@@ -185,7 +212,7 @@ func TestAssignedHomeAddresses(t *testing.T) {
 	if err != nil || len(policies) > 0 {
 		t.Errorf("policies that are left: %v, %v", policies, err)
 	}
-	again := w.start(mn1, config("mn1"), careOf)
+	again := w.start(mn1, config("mn1"), moved)
 	if b := w.binding(again, "ha.example.org"); b.HomeAddress != one.HomeAddress {
 		t.Errorf("after a restart %s, not %s", b.HomeAddress, one.HomeAddress)
 	}
