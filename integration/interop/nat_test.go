@@ -14,7 +14,7 @@ import (
 	"mipsecd/spd"
 )
 
-// TestStrongSwanNAT has IPv6 in a tunnel whose outside is IPv4 or IPv6, without and with NATs before either or both ends.
+// TestStrongSwanNAT has pairs of SAs whose outside is IPv4 or IPv6, without and with NATs before either or both ends.
 func TestStrongSwanNAT(t *testing.T) {
 	buildBinary(t)
 	for _, guest := range []struct {
@@ -39,9 +39,20 @@ func TestStrongSwanNAT(t *testing.T) {
 					{"NAT66 before the responder", natPlace{outside6, false, true}},
 					{"NAT66 before both", natPlace{outside6, true, true}},
 				} {
-					t.Run(c.name, func(t *testing.T) { crossNAT(t, guest.mipsecdOn, c.natPlace) })
+					cross := func(name string, o crossingOptions) {
+						t.Run(c.name+name, func(t *testing.T) { crossNAT(t, guest.mipsecdOn, c.natPlace, o) })
+					}
+					cross("", usualCrossing)
+					if c.natPlace.warrior {
+						o := usualCrossing
+						o.mobility = "mobike"
+						cross(", MOBIKE", o)
+					}
 					if c.outsideAddrs == outside6 {
 						t.Run(c.name+", transport mode", func(t *testing.T) { transportNAT(t, guest.mipsecdOn, c.natPlace) })
+					}
+					if c.natPlace == (natPlace{outside6, true, false}) { // PF_KEY has no tunnel for IPv6 in IPv4
+						cross(", PF_KEY", crossingOptions{suite{ike: modern.ike, esp: "aes128-sha512"}, "none", "pfkey"})
 					}
 				}
 			})
@@ -49,32 +60,28 @@ func TestStrongSwanNAT(t *testing.T) {
 	}
 }
 
-const warriorConf = `
-role = "mobile-node"
+// crossingOptions are what the tests vary of mipsecd, and of strongSwan with it.
+type crossingOptions struct {
+	suite
+	mobility, kernel string
+}
+
+var usualCrossing = crossingOptions{modern, "none", "xfrm"}
+
+const crossingConf = `
 identity = %q
-mobility = "none"
+mobility = %q
+kernel = %q
 ike = [%q]
 esp = [%q]
 shards = 1
 control-socket = "control"
 log-level = "debug"
-[home-agent]
-identity = %q
-address = %q
-home-address = %q
-secret-file = "psk"
 `
 
-// hostConf is a mobile node's that is at home, and whose policies are not mipsecd's: SAs between the two hosts.
-const hostConf = `
+const warriorConf = `
 role = "mobile-node"
-identity = %q
 interfaces = ["eth0"]
-ike = [%q]
-esp = [%q]
-shards = 1
-control-socket = "control"
-log-level = "debug"
 [home-agent]
 identity = %q
 address = %q
@@ -84,14 +91,7 @@ secret-file = "psk"
 
 const gatewayConf = `
 role = "home-agent"
-identity = %q
 address = %q
-mobility = %q
-ike = [%q]
-esp = [%q]
-shards = 1
-control-socket = "control"
-log-level = "debug"
 [[mobile-node]]
 identity = %q
 home-address = %q
@@ -103,7 +103,7 @@ const swanctlPair = `
 connections {
 	peer {
 		version = 2
-		mobike = no
+		mobike = %s
 		local_addrs = %s
 		remote_addrs = %s
 		proposals = %s
@@ -136,6 +136,7 @@ secrets {
 // crossing is a pair of SAs between a road warrior and its gateway, of which one is mipsecd and the other strongSwan.
 type crossing struct {
 	natPlace
+	crossingOptions
 	echo      func() error // from the warrior, answered
 	mipsecdOn lab.Node
 	mipsecd   *mipsecd
@@ -143,10 +144,10 @@ type crossing struct {
 	dump      dump
 }
 
-func newCrossing(t *testing.T, mipsecdOn lab.Node, place natPlace, echo func() error) *crossing {
+func newCrossing(t *testing.T, mipsecdOn lab.Node, place natPlace, o crossingOptions, echo func() error) *crossing {
 	t.Helper()
 	place.place(t)
-	x := &crossing{natPlace: place, mipsecdOn: mipsecdOn, dump: startDump(t), echo: echo}
+	x := &crossing{natPlace: place, crossingOptions: o, mipsecdOn: mipsecdOn, dump: startDump(t), echo: echo}
 	if x.mipsecdOn == warrior {
 		x.charon = startCharon(t, gateway)
 	} else {
@@ -161,19 +162,22 @@ func newCrossing(t *testing.T, mipsecdOn lab.Node, place natPlace, echo func() e
 }
 
 // crossNAT sets a tunnel up and lets happen to it what happens behind NATs.
-func crossNAT(t *testing.T, mipsecdOn lab.Node, place natPlace) {
-	x := newCrossing(t, mipsecdOn, place, func() error { return echo(warrior, "-c1", "-i0.2", "-w5") })
+func crossNAT(t *testing.T, mipsecdOn lab.Node, place natPlace, o crossingOptions) {
+	x := newCrossing(t, mipsecdOn, place, o, func() error { return echo(warrior, "-c1", "-i0.2", "-w5") })
 	home, all := lab.HoA.String()+"/128", "::/0"
 	if mipsecdOn == warrior {
 		x.load(t, "tunnel", all, home)
-		x.launch(t, warriorConf, identityMN, modern.ike, modern.esp, identityHA, x.seen(), lab.HoA)
+		x.beWarrior(t, lab.HoA)
 	} else {
-		x.launch(t, gatewayConf, identityHA, x.outsideAddrs.gateway, "none", modern.ike, modern.esp, identityMN, lab.HoA)
+		x.beGateway(t, lab.HoA)
 		x.load(t, "tunnel", home, all)
 		x.charon.must(t, "--initiate", "--child", "payload")
 	}
 	x.passes(t)
 	x.protected(t)
+	if mobike := strings.Contains(x.charon.log(t), "peer supports MOBIKE"); mobike != (o.mobility == "mobike") {
+		t.Errorf("strongSwan finds MOBIKE: %t", mobike)
+	}
 
 	t.Run("strongSwan rekeys", func(t *testing.T) {
 		x.charon.must(t, "--rekey", "--child", "payload")
@@ -189,22 +193,35 @@ func crossNAT(t *testing.T, mipsecdOn lab.Node, place natPlace) {
 	if !x.warriorBehind() || x.gatewayBehind() {
 		return // a gateway behind a NAT itself does not follow a new mapping (RFC 7296 section 2.23)
 	}
-	if x.natPlace.outsideAddrs == outside4 { // once is enough: they take 20 seconds
+	if x.outsideAddrs == outside4 && o == usualCrossing { // once is enough: they take 20 seconds
 		t.Run("keepalives", func(t *testing.T) {
 			x.dump.sees(t, fmt.Sprintf(`%s\.\d+ > \S+\.4500: isakmp-nat-keep-alive`, regexpAddr(x.natW)))
 		})
 	}
 	t.Run("another port", func(t *testing.T) { x.rebound(t, x.natW, 30000) })
-	t.Run("another address", func(t *testing.T) { x.rebound(t, x.natW2, 40000) })
+	if o.kernel == "xfrm" || mipsecdOn == warrior { // PF_KEY moves no encapsulated SA to another address
+		t.Run("another address", func(t *testing.T) { x.rebound(t, x.natW2, 40000) })
+	}
 }
 
 func (x *crossing) warriorBehind() bool { return x.natPlace.warrior }
 func (x *crossing) gatewayBehind() bool { return x.natPlace.gateway }
 func (x *crossing) encapsulated() bool  { return x.warriorBehind() || x.gatewayBehind() }
 
-func (x *crossing) launch(t *testing.T, conf string, values ...any) {
+func (x *crossing) beWarrior(t *testing.T, home netip.Addr) {
 	t.Helper()
-	x.mipsecd = runMipsecd(t, x.mipsecdOn, fmt.Sprintf(conf, values...), secretText)
+	x.launch(t, identityMN, fmt.Sprintf(warriorConf, identityHA, x.seen(), home))
+}
+
+func (x *crossing) beGateway(t *testing.T, home netip.Addr) {
+	t.Helper()
+	x.launch(t, identityHA, fmt.Sprintf(gatewayConf, x.outsideAddrs.gateway, identityMN, home))
+}
+
+func (x *crossing) launch(t *testing.T, id, role string) {
+	t.Helper()
+	conf := fmt.Sprintf(crossingConf, id, x.mobility, x.kernel, x.ike, x.esp) + role
+	x.mipsecd = runMipsecd(t, x.mipsecdOn, conf, secretText)
 }
 
 // load configures strongSwan.
@@ -214,8 +231,12 @@ func (x *crossing) load(t *testing.T, mode, local, remote string) {
 	if x.charon.node == warrior {
 		own, peer, id, peerID = x.outsideAddrs.warrior, x.seen().String(), peerID, id
 	}
+	mobike := "no"
+	if x.mobility == "mobike" {
+		mobike = "yes"
+	}
 	write(t, x.charon.path("swanctl.conf"),
-		fmt.Sprintf(swanctlPair, own, peer, modern.ike, id, peerID, mode, local, remote, modern.esp, secretText))
+		fmt.Sprintf(swanctlPair, mobike, own, peer, x.ike, id, peerID, mode, local, remote, x.esp, secretText))
 	x.charon.must(t, "--load-all", "--clear", "--noprompt", "--file", x.charon.path("swanctl.conf"))
 }
 
@@ -263,7 +284,9 @@ func regexpAddr(a netip.Addr) string { return strings.ReplaceAll(a.String(), "."
 // 2.23.1).
 func transportNAT(t *testing.T, mipsecdOn lab.Node, place natPlace) {
 	own := place.outsideAddrs.warrior
-	x := newCrossing(t, mipsecdOn, place, func() error {
+	o := usualCrossing
+	o.mobility = "mobile-ipv6" // at home, and without policies of mipsecd's
+	x := newCrossing(t, mipsecdOn, place, o, func() error {
 		_, err := warrior.Run("ping", "-c1", "-i0.2", "-w5", "-I", own.String(), place.seen().String())
 		return err
 	})
@@ -278,9 +301,9 @@ func transportNAT(t *testing.T, mipsecdOn lab.Node, place natPlace) {
 	must(t, mipsecdOn.IP(fmt.Sprintf(policy, local, remote, "out", 31)+fmt.Sprintf(policy, remote, local, "in", 32)))
 	if mipsecdOn == warrior {
 		x.load(t, "transport", "dynamic", "dynamic")
-		x.launch(t, hostConf, identityMN, modern.ike, modern.esp, identityHA, remote, local)
+		x.beWarrior(t, local)
 	} else {
-		x.launch(t, gatewayConf, identityHA, local, "mobile-ipv6", modern.ike, modern.esp, identityMN, remote)
+		x.beGateway(t, remote)
 		x.load(t, "transport", "dynamic", "dynamic")
 		x.charon.must(t, "--initiate", "--child", "payload")
 	}
