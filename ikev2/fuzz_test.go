@@ -9,6 +9,7 @@ import (
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
+	"mipsecd/internal/vnet"
 	"mipsecd/spd"
 )
 
@@ -18,7 +19,7 @@ import (
 func FuzzEngine(f *testing.F) {
 	dice := rand.New(rand.NewPCG(1, 1))
 	for i := range 20 {
-		script := make([]byte, 200+i%3)
+		script := make([]byte, 200+i%4)
 		for i := range script {
 			script[i] = byte(dice.Uint32())
 		}
@@ -34,6 +35,15 @@ func FuzzEngine(f *testing.F) {
 			watchful(mn, ha, mnCfg, haCfg)
 			if len(script)%2 == 0 {
 				tiny(mn, ha, mnCfg, haCfg)
+			}
+			if len(script)%4 == 1 {
+				mnCfg.NAT, haCfg.NAT = NATAuto, NATAuto
+				mn.nat = vnet.NewNAT(coa2)
+				for i := range ha.policies {
+					if ha.policies[i].Mode == spd.Tunnel {
+						ha.policies[i].Remote = coa2
+					}
+				}
 			}
 		}}
 		if len(script)%3 == 0 {
@@ -96,8 +106,13 @@ func (u *fuzzing) step() {
 		h.tell([]spd.Command{
 			spd.Terminate{Peer: peer}, spd.Probe{Peer: peer}, spd.Superseded{Peer: peer}, spd.Lost{Peer: peer, ID: u.child(h)},
 			spd.Grant{Request: uint64(u.next())},
-		}[u.pick(5)])
+			spd.Rebound{Peer: peer, ID: u.child(h), To: netip.AddrPortFrom(coa2, NATPort+uint16(u.next()))},
+		}[u.pick(6)])
 	case 10:
+		if u.mn.nat != nil && u.pick(2) == 0 {
+			u.mn.nat.Rebind(coa2)
+			break
+		}
 		h.move(path1, path2, u.pick(2) == 0, u.pick(2) == 0)
 	case 11:
 		h.step(InstallFailed{Peer: peer, ID: u.child(h), Err: errors.New("no")})

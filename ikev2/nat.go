@@ -90,13 +90,13 @@ func (e *Engine) findNAT(sa *ikeSA, ps []wire.Payload, spii, spir uint64) (ok bo
 }
 
 // natHashIn looks for a hash among the notifications of a kind, of which there may be several.
-func natHashIn(ps []wire.Payload, kind wire.NotifyType, want []byte) (found, any bool) {
+func natHashIn(ps []wire.Payload, kind wire.NotifyType, want []byte) (found, some bool) {
 	for n := range wire.Notifies(ps) {
 		if n.Kind == kind {
-			found, any = found || bytes.Equal(n.Data, want), true
+			found, some = found || bytes.Equal(n.Data, want), true
 		}
 	}
-	return found, any
+	return found, some
 }
 
 // natHash is the content of a NAT_DETECTION notification. It keeps no secret and proves nothing.
@@ -141,9 +141,9 @@ func (e *Engine) mapped(c spd.Rebound) {
 	e.withChild(c.Peer, c.ID, func(child *childSA) { e.rebound(child.ike, c.To) })
 }
 
-// encap is the UDP encapsulation of what goes out; none without a NAT.
+// encap is the UDP encapsulation of what goes out; none without a NAT, nor with a peer that stays on port 500 nevertheless.
 func (sa *ikeSA) encap() spd.Encap {
-	if !sa.nat.between() {
+	if !sa.nat.between() || sa.local.Port() != NATPort {
 		return spd.Encap{}
 	}
 	return spd.Encap{Src: sa.local.Port(), Dst: sa.remote.Port()}
@@ -168,7 +168,7 @@ func (sa *ikeSA) carries(d spd.Demand) bool {
 func (e *Engine) reencapsulate(c *childSA) {
 	encap, none := c.ike.encapOf(c.demand), spd.Encap{}
 	switch {
-	case encap == c.encap || !c.ike.carries(c.demand):
+	case encap == c.encap || !c.ike.carries(c.demand) || c.deleting:
 		return
 	case (encap == none || c.encap == none) && !c.ike.mobike.on:
 		return

@@ -251,6 +251,18 @@ func TestNATTraversalAlwaysAndNever(t *testing.T) {
 	}
 }
 
+// A peer that finds a NAT is to go on on port 4500; on port 500 ESP must not be in UDP.
+func TestRFC7296Section2_23NoEncapsulationOnPort500(t *testing.T) {
+	for port, want := range map[uint16]spd.Encap{Port: {}, NATPort: {Src: NATPort, Dst: 20000}} {
+		sa := &ikeSA{
+			local: netip.AddrPortFrom(haa, port), remote: netip.AddrPortFrom(coa1, 20000), agreed: agreed{nat: nat{theirs: true}},
+		}
+		if got := sa.encap(); got != want {
+			t.Errorf("on port %d: %s", port, got)
+		}
+	}
+}
+
 // SAs on a home address are not between the addresses that the NAT is between.
 func TestSAsOnAHomeAddressAreNotEncapsulated(t *testing.T) {
 	n := newNATWorld(t, natCase{mn: true}, nil)

@@ -216,7 +216,9 @@ func (h *host) step(in Input) {
 				h.w.check(h.install(f.SA))
 				h.w.crosswise(h, f.SA)
 			case SetEncap:
-				h.w.check(h.setEncap(f.ID, f.Encap))
+				if h.setEncap(f.ID, f.Encap) != nil {
+					inputs = append(inputs, Command{spd.Expired{Peer: f.Peer, ID: f.ID}})
+				}
 			case Remove:
 				h.w.check(h.remove(f.ID))
 			case Verify:
