@@ -18,6 +18,7 @@ type job struct {
 	kmAddress bool     // the mobility daemon's MIGRATE has it
 	asks      lab.Node // which mipsecd makes sure every second that the other is alive; none if empty
 	hasty     bool     // mipsecd gives a key exchange up soon
+	mlkem     bool     // every key exchange is followed by one of ML-KEM-768
 }
 
 func (j job) String() string {
@@ -34,10 +35,14 @@ func (j job) String() string {
 	if j.asks != "" {
 		name += " liveness asked by " + string(j.asks)
 	}
+	if j.mlkem {
+		name += " ML-KEM"
+	}
 	return name
 }
 
-// jobs are all combinations that differ in what is reported, and one more for each kernel interface that watches liveness.
+// jobs are all combinations that differ in what is reported, one more for each kernel interface that watches liveness, and
+// one more with key exchanges that take several messages.
 func jobs() (all []job) {
 	for _, kernel := range []string{"xfrm", "pfkey"} {
 		all = append(all,
@@ -48,6 +53,7 @@ func jobs() (all []job) {
 			job{kernel: kernel, policies: "mipsecd"})
 	}
 	return append(all,
+		job{kernel: "xfrm", policies: "mipsecd", kBit: true, mlkem: true},
 		job{kernel: "xfrm", policies: "external", kBit: true, kmAddress: true, asks: lab.MN},
 		job{kernel: "pfkey", policies: "external", kBit: true, kmAddress: true, asks: lab.HA})
 }
@@ -59,6 +65,14 @@ func TestMainJob(t *testing.T) {
 			t.Run(j.String(), j.run)
 		}
 	}, mipsecd)
+}
+
+// usesMLKEM holds that the exchange that carries it has taken place, if there is to be one.
+func (j job) usesMLKEM(t *testing.T, s *scenario, exchange string) {
+	t.Helper()
+	if j.mlkem {
+		must(t, s.agents[lab.MN].told(0, exchange+" response", "[ KE ]"))
+	}
 }
 
 // configure configures the mobility daemons.
@@ -95,6 +109,7 @@ func (j job) run(t *testing.T) {
 		s.exchanged(t, lab.Foreign1)
 		k.binding = s.keyed(t, binding, lab.HoA, pair{})
 		ike = s.ikeSA(t, lab.Foreign1.Address)
+		j.usesMLKEM(t, s, "IKE_INTERMEDIATE")
 	})
 	step("3 BU and BA inside ESP", func(t *testing.T) {
 		j.checkK(t, s.acknowledged(t, leaving).KeyMobility)
@@ -114,7 +129,10 @@ func (j job) run(t *testing.T) {
 		if j.asks != "" {
 			step("5 liveness from the new CoA", func(t *testing.T) { j.alive(t, s) })
 		}
-		step("5 rekey from the new CoA", func(t *testing.T) { k = s.rekey(t, k) })
+		step("5 rekey from the new CoA", func(t *testing.T) {
+			k = s.rekey(t, k)
+			j.usesMLKEM(t, s, "IKE_FOLLOWUP_KE")
+		})
 	} else {
 		step("5 movement without K", func(t *testing.T) { ike, k = j.moveAnew(t, s, ike, k) })
 	}

@@ -76,6 +76,10 @@ func (j job) settings(n lab.Node) string {
 	if j.hasty {
 		config += "timing.retransmit = \"100ms\"\ntiming.tries = 2\n"
 	}
+	if j.mlkem {
+		config += "ike = [\"aes128gcm16-prfsha256-x25519-ke1_mlkem768\"]\nesp = [\"aes128gcm16-x25519-ke1_mlkem768\"]\n" +
+			"trace-file = \"trace.pcapng\"\n"
+	}
 	return config
 }
 
