@@ -121,7 +121,8 @@ func (s *settings) fields() []field {
 				"the default is what RFC 4877 section 4.1 wants protected in any case; for a road warrior it is its payload alone"}),
 		bind(&s.ike, ike, Key{Name: "ike", Default: proposals(suite.DefaultIKE()),
 			Meaning: "the proposals for an IKE_SA, the preferred ones first; ke1_mlkem768 in one adds a key exchange that " +
-				"withstands quantum computers, up to ke7_, and ke1_none beside it makes that optional (RFC 9370)"}),
+				"withstands quantum computers, up to ke7_ (RFC 9370); ke1_none beside it makes that optional, but to one who knows " +
+				"nothing of it only a proposal without it is acceptable"}),
 		bind(&s.esp, esp, Key{Name: "esp", Default: proposals(DefaultESP(Auto)),
 			Meaning: "the proposals for a Child SA, the preferred ones first; a group such as x25519, and ke1_mlkem768 " +
 				"after it, make keys of their own in each rekeying; with pfkey the default is " + proposals(DefaultESP(PFKey))}),

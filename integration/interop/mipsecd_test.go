@@ -62,7 +62,7 @@ role = %q
 identity = %q
 policies = "mipsecd"
 protect = ["binding", "payload"]
-ike = [%q]
+ike = %s
 esp = %s
 shards = 1
 control-socket = "control"
@@ -105,10 +105,10 @@ func startMipsecd(t *testing.T, node lab.Node, o mipsecdOptions) *mipsecd {
 	t.Helper()
 	var conf string
 	if node == lab.MN {
-		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, o.ike, list(o.esp)) + o.more +
+		conf = fmt.Sprintf(mipsecdConf, "mobile-node", identityMN, list(o.ike), list(o.esp)) + o.more +
 			fmt.Sprintf(homeAgentConf, identityHA, lab.HomeAgent, lab.HoA)
 	} else {
-		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, o.ike, list(o.esp)) +
+		conf = fmt.Sprintf(mipsecdConf, "home-agent", identityHA, list(o.ike), list(o.esp)) +
 			fmt.Sprintf(mobileNodesConf, lab.HomeAgent, o.more, identityMN, lab.HoA, othersHoA)
 	}
 	if o.certified {

@@ -55,6 +55,7 @@ type event string
 const (
 	refusesAuth    event = "refuses authentication"
 	refusesEAP     event = "EAP fails"
+	noProposal     event = "NO_PROPOSAL_CHOSEN in IKE_SA_INIT"
 	cookieAsked    event = "a cookie is asked for"
 	wrongKE        event = "INVALID_KE_PAYLOAD in IKE_SA_INIT"
 	wrongKEInChild event = "INVALID_KE_PAYLOAD in CREATE_CHILD_SA"

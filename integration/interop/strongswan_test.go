@@ -69,6 +69,7 @@ func (c *charon) says(e event) string {
 	return map[event]string{
 		refusesAuth:    `N\(AUTH_FAILED\)`,
 		refusesEAP:     `IKE_AUTH response \d \[ EAP/FAIL \]|INFORMATIONAL request \d \[ N\(AUTH_FAILED\) \]`,
+		noProposal:     `IKE_SA_INIT response 0 \[ N\(NO_PROP\) \]`,
 		cookieAsked:    `(?s)IKE_SA_INIT response 0 \[ N\(COOKIE\) \].*IKE_SA_INIT request 0 \[ N\(COOKIE\) SA `,
 		wrongKE:        `IKE_SA_INIT response 0 \[ N\(INVAL_KE\) \]`,
 		wrongKEInChild: `CREATE_CHILD_SA response \d+ \[ N\(INVAL_KE\) \]`,
