@@ -34,6 +34,11 @@ const (
 	sha1Key        = "signature-sha1"
 )
 
+// certificateKeys are all of them.
+var certificateKeys = []string{
+	certificateKey, privateKeyKey, pkcs12Key, passwordKey, authorityKey, listKey, ocspKey, sha1Key,
+}
+
 func (f *certificateFiles) fields() []field {
 	return []field{
 		bind(&f.certificate, path, Key{Name: certificateKey,
@@ -49,7 +54,7 @@ func (f *certificateFiles) fields() []field {
 			Meaning: "has in PEM the authorities that the peers' certificates must come from"}),
 		bind(&f.lists, oneOrMore(path), Key{Name: listKey,
 			Meaning: "has the authorities' revocation lists in PEM or DER; with one, every certificate of a peer needs a list of " +
-				"its issuer that is up to date"}),
+				"its issuer that is up to date, or the word of OCSP"}),
 		bind(&f.ocsp, ocspModes, Key{Name: ocspKey, Default: `"off"`,
 			Meaning: "whether the OCSP responder that a certificate of a peer's chain names is asked, by http, where crl-file does " +
 				"not tell if it is revoked; if the responder does not tell either, soft takes the certificate and hard refuses it"}),
@@ -64,7 +69,7 @@ func (f *certificateFiles) fields() []field {
 func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 	switch {
 	case p.secretFile != "":
-		for _, key := range []string{certificateKey, privateKeyKey, pkcs12Key, passwordKey, authorityKey, listKey, ocspKey, sha1Key} {
+		for _, key := range certificateKeys {
 			if t.has(key) {
 				r.report(t.at.key(key), t.key(key), "this is for certificates; want either it or secret-file")
 			}

@@ -1,6 +1,7 @@
 package configs
 
 import (
+	"crypto/rand"
 	"crypto/x509"
 	"errors"
 	"fmt"
@@ -98,9 +99,13 @@ secret-file = "mn1.psk"
 	if read["ha.key: the private key"] != 1 || read["root.crl: revocation lists"] != 1 {
 		t.Errorf("read: %v", read)
 	}
+	signature, err := one.Credential.Sign(rand.Reader, nil, []auth.Hash{auth.SHA256}, false)
+	if err != nil {
+		t.Fatal(err)
+	}
 	strict := three.Trust.Check(auth.Claim{
 		ID:           &wire.ID{Kind: wire.IDFQDN, Data: []byte("ha.example.org")},
-		Certificates: []*wire.Cert{one.Credential.Certificates()[0].(*wire.Cert)}, Auth: &wire.Auth{},
+		Certificates: []*wire.Cert{one.Credential.Certificates()[0].(*wire.Cert)}, Auth: signature, Hashes: true,
 	}, testpki.End.Add(time.Hour))
 	if strict == nil || !strings.Contains(strict.Error(), "has expired") {
 		t.Errorf("the trust does not judge: %v", strict)

@@ -12,9 +12,6 @@ import (
 // checkChain holds that a certificate leads to one of the authorities and is not revoked. Statuses are OCSP responses about
 // it and the others.
 func (t *Trust) checkChain(leaf *x509.Certificate, others []*x509.Certificate, statuses [][]byte, now time.Time) error {
-	if err := checkKeys([]*x509.Certificate{leaf}); err != nil {
-		return err
-	}
 	intermediates := x509.NewCertPool()
 	for _, c := range others {
 		if checkKey(c.PublicKey) == nil {

@@ -36,7 +36,7 @@ type Responders interface {
 	Ask(url string, request []byte, check func(response []byte) error) error
 }
 
-// maxStatuses bounds the OCSP responses of a peer, and the responders that are asked for one certificate.
+// maxStatuses bounds the OCSP responses of a peer that are looked at, maxResponders whom is asked about one certificate.
 const (
 	maxStatuses   = maxChain
 	maxResponders = 2

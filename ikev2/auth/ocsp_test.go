@@ -202,6 +202,21 @@ func TestOCSPModes(t *testing.T) {
 	}
 }
 
+// Nobody is asked for one who has another's certificate, but not the key.
+func TestOCSPForTheOwnerOnly(t *testing.T) {
+	root := testpki.NewAuthority(t, "root")
+	key := testpki.Key("P-256")
+	leaf := root.Issue(t, "ha", key, online)
+	trust, r := trust(t, root), &responder{url: responderURL, response: root.Status(t, leaf, nil, nil)}
+	trust.OCSP, trust.Responders = OCSPHard, r
+	said := claim(t, credential(t, key, leaf), offered)
+	said.Octets = octets[1:]
+	failed(t, trust.Check(said, now), "is wrong")
+	if len(r.asked) > 0 {
+		t.Errorf("%d responders are asked", len(r.asked))
+	}
+}
+
 // All certificates of a chain but the authority's own are asked about.
 func TestOCSPOfAnAuthorityBelow(t *testing.T) {
 	p := newPKI(t)

@@ -93,10 +93,14 @@ func (t *Trust) Check(c Claim, now time.Time) error {
 	if err := checkUsage(leaf); err != nil {
 		return err
 	}
-	if err := t.checkChain(leaf, certs[1:], statusesIn(c.Certificates), now); err != nil {
+	if err := checkKeys(certs[:1]); err != nil {
 		return err
 	}
-	return checkSignature(leaf.PublicKey, c)
+	// The signature comes first: only the owner of the key can have others asked about certificates.
+	if err := checkSignature(leaf.PublicKey, c); err != nil {
+		return err
+	}
+	return t.checkChain(leaf, certs[1:], statusesIn(c.Certificates), now)
 }
 
 // parseCertificates reads the X.509 certificates among CERT payloads; what else there is is passed over (RFC 4945
