@@ -75,6 +75,9 @@ func TestErrors(t *testing.T) {
 			"x.toml:10: home-agent.protect: this is for Mobile IPv6; leave it out for a road warrior"},
 		{"K bit of a road warrior", mobileNode("", "mobility = \"none\"\nk-bit = true"),
 			"x.toml:10: home-agent.k-bit: this is for Mobile IPv6; leave it out for a road warrior"},
+		{"redirects with Mobile IPv6", mobileNode("", `accept-redirects = true`),
+			"x.toml:9: home-agent.accept-redirects: this is for a road warrior; leave it out for Mobile IPv6, whose daemon knows " +
+				"the home agent by itself"},
 		{"network of Mobile IPv6", mobileNode("", `network = "2001:db8::/32"`),
 			"x.toml:9: home-agent.network: this is for a road warrior; leave it out for Mobile IPv6"},
 		{"network that is none", mobileNode("", "mobility = \"none\"\nnetwork = \"2001:db8::1/32\""),

@@ -102,6 +102,7 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
 			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness, SHA1: p.sha1,
 			AuthLifetime: p.authLifetime, Resumption: p.resumption, MOBIKE: p.mobility == migrate.MOBIKE,
+			AcceptRedirects: p.acceptRedirects, RedirectTo: p.redirectTo,
 		}
 		peer.BelieveAddresses = peer.MOBIKE && !p.returnRoutability
 		r.prove(peer, t, &p)
@@ -132,6 +133,10 @@ func (r *reader) mobility(t table, p *peer) {
 	}
 	if t.has("network") {
 		r.report(t.at.key("network"), t.key("network"), "this is for a road warrior; leave it out for Mobile IPv6")
+	}
+	if p.acceptRedirects {
+		r.report(t.at.key("accept-redirects"), t.key("accept-redirects"),
+			"this is for a road warrior; leave it out for Mobile IPv6, whose daemon knows the home agent by itself")
 	}
 	p.network = netip.Prefix{}
 }

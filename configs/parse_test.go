@@ -92,6 +92,7 @@ log-level = "debug"
 trace-file = "/tmp/trace.pcapng"
 childless = false
 host-secret-file = "secret"
+redirect-to = "2001:db8:1::2"
 quick-crash-detection = true
 shards = 4
 timing = { retransmit = "1s", tries = 3, half-open = "1m" }
@@ -115,6 +116,7 @@ ike-lifetime = "24h"
 child-lifetime = "10s"
 liveness = "1s"
 auth-lifetime = "12h"
+redirect-to = "192.0.2.3"
 resumption = true
 `), func(path string, _ Content) ([]byte, error) { return []byte(path), nil })
 	if err != nil {
@@ -148,7 +150,7 @@ resumption = true
 			{
 				Name: "two.example.org", LocalID: ha, RemoteID: id(t, "two.example.org"), PSK: secret.Bytes("/secrets/two"),
 				IKE: []suite.Proposal{quick, strong}, ESP: []suite.Proposal{proposal(t, suite.ParseESP, "null-sha256")},
-				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second, AuthLifetime: 12 * time.Hour, Resumption: true,
+				IKELifetime: 24 * time.Hour, ChildLifetime: 10 * time.Second, Liveness: time.Second, AuthLifetime: 12 * time.Hour, RedirectTo: netip.MustParseAddr("192.0.2.3"), Resumption: true,
 			},
 		},
 		Pool: homeagent.Pool{
@@ -163,7 +165,7 @@ resumption = true
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},
 		Limits:        ikev2.Limits{Cookies: 10, HalfOpen: 20, HalfOpenPerNetwork: 5},
-		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", CrashDetection: true, LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
+		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", CrashDetection: true, RedirectTo: netip.MustParseAddr("2001:db8:1::2"), LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %+v %+v, want %+v", got, got.Peers[0], got.Peers[1], want)

@@ -77,6 +77,8 @@ func (d *document) fields() []field {
 		bind(&d.HostSecretFile, path, Key{Name: "host-secret-file",
 			Meaning: "keeps what nobody else may know, so that what this host gives to its peers is good after its restart; " +
 				"made if it is not there"}),
+		bind(&d.RedirectTo, anyAddress, Key{Name: "redirect-to", Role: HomeAgent,
+			Meaning: "where all mobile nodes that follow are sent at once (RFC 5685), unless they have come to this address already"}),
 		bind(&d.CrashDetection, boolean, Key{Name: "quick-crash-detection", Default: "false",
 			Meaning: "peers are given tokens by which they know at once that this host has crashed, and theirs are believed " +
 				"(RFC 6290); with host-secret-file; not for hosts that share their secret"}),
@@ -189,6 +191,8 @@ type peer struct {
 	eapSettings
 	ppk ppk
 	settings
+	acceptRedirects bool
+	redirectTo      netip.Addr
 }
 
 // fields are the keys in a configuration of this role.
@@ -201,7 +205,13 @@ func (p *peer) fields(role Role) []field {
 		list = append(list, bind(&p.address, anyAddress, Key{Name: "address", Required: true,
 			Meaning: "the home agent's address; IPv4 for a road warrior's gateway only"}),
 			bind(&p.wished, address, Key{Name: "wished-address",
-				Meaning: "the home address that is asked for, where it is assigned"}))
+				Meaning: "the home address that is asked for, where it is assigned"}),
+			bind(&p.acceptRedirects, boolean, Key{Name: "accept-redirects",
+				Meaning: "a road warrior goes to another gateway, with the same identity, if its gateway says so (RFC 5685); " +
+					"without it, it does not"}))
+	} else {
+		list = append(list, bind(&p.redirectTo, anyAddress, Key{Name: "redirect-to",
+			Meaning: "where this mobile node is sent once it has proven who it is, if it follows (RFC 5685)"}))
 	}
 	list = append(list,
 		bind(&p.homeAddresses, orAssigned(oneOrMore(address)), Key{Name: "home-address", Required: true,

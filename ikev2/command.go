@@ -41,6 +41,8 @@ func (e *Engine) command(c spd.Command) {
 		e.withCurrent(c.Peer, e.probe)
 	case spd.RekeyPeer:
 		e.withCurrent(c.Peer, e.rekeyIKE)
+	case spd.RedirectPeer:
+		e.withCurrent(c.Peer, func(sa *ikeSA) { e.redirectPeer(sa, c.To) })
 	case spd.Reauthenticate:
 		e.withCurrent(c.Peer, e.renewAuth)
 	case spd.Terminate:

@@ -127,12 +127,7 @@ func (e *Engine) crashReported(sa *ikeSA, d Datagram, m *wire.Message) {
 func (e *Engine) crashed(sa *ikeSA) {
 	a := e.association(sa.peer.Name)
 	if sa.original {
-		e.reclaim(a, sa)
-		for _, c := range sa.children {
-			if !c.deleting && !c.replaced() && !a.has(c.demand) {
-				a.wanted = append(a.wanted, c.demand)
-			}
-		}
+		e.rewant(a, sa)
 	}
 	e.discard(sa, errCrashed)
 	if len(a.wanted) > 0 && a.current() == nil && a.starting() == nil {
@@ -141,6 +136,16 @@ func (e *Engine) crashed(sa *ikeSA) {
 	}
 	e.askWanted(sa.peer)
 	e.failStranded(sa.peer.Name, errCrashed)
+}
+
+// rewant makes what an IKE_SA has, and what is asked for on it, wanted again.
+func (e *Engine) rewant(a *association, sa *ikeSA) {
+	e.reclaim(a, sa)
+	for _, c := range sa.children {
+		if !c.deleting && !c.replaced() && !a.has(c.demand) {
+			a.wanted = append(a.wanted, c.demand)
+		}
+	}
 }
 
 var errCrashed = errors.New("the peer has lost it by a crash")

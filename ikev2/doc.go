@@ -17,5 +17,6 @@
 //	addresses assigned      configuration.go
 //	a lost IKE_SA resumed   resume.go, ticket.go
 //	a crash of one side     crash.go
+//	another gateway         redirect.go
 //	what other RFCs add     extension.go, and a file for each
 package ikev2

@@ -37,6 +37,9 @@ type Config struct {
 	// Secret is what only this host knows, of 32 octets; the same for all engines, and after a restart. From it come the
 	// keys of tickets (RFC 5723) and the tokens of crash detection; without it there is neither.
 	Secret secret.Bytes
+	// RedirectTo is where initiators that follow redirects are sent in IKE_SA_INIT (RFC 5685), unless it is the address that
+	// they have come to; not valid for nowhere.
+	RedirectTo netip.Addr
 	// CrashDetection gives peers tokens by which they know a crash of this host, and believes theirs (RFC 6290).
 	CrashDetection bool
 	// PPK says that some peer has a PPK, so that one that has not said who it is may want it used.
@@ -219,6 +222,7 @@ type Engine struct {
 	usedTickets usedTickets
 
 	crashAnswers budget
+	followed     map[string][]time.Time // redirects, by peer
 
 	lastID   uint64 // of jobs and requests, and the order in which IKE_SAs come to stand
 	jobs     map[uint64]func(JobDone)
@@ -244,8 +248,8 @@ func New(cfg Config) *Engine {
 		cfg: cfg, addresses: cfg.Addresses, sas: map[uint64]*ikeSA{}, begun: map[initKey]*ikeSA{}, peers: map[string]*association{},
 		halfOpen: halfOpens{from: map[netip.Prefix]int{}},
 		removed:  removedPairs{byPeer: map[string][]*childSA{}},
-		sessions: map[string]*session{},
-		jobs:     map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
+		sessions: map[string]*session{}, followed: map[string][]time.Time{},
+		jobs: map[uint64]func(JobDone){}, requests: map[uint64]func(spd.Grant){},
 		wishes: map[uint64]func(spd.AddressGrant){}, assigned: map[string][]netip.Prefix{},
 		lastID: uint64(cfg.Shard) << 56, // a Grant finds its way back by it
 	}

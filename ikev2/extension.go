@@ -23,7 +23,7 @@ type extension interface {
 // NAT_DETECTION next to that.
 var extensions = extensionList{
 	natDetection{}, fragmentation{}, signatureHashes{}, childless{}, configuration{}, authLifetime{}, resumption{},
-	crashDetection{}, intermediates{}, ppks{}, mobikeSupport{},
+	crashDetection{}, redirection{}, intermediates{}, ppks{}, mobikeSupport{},
 }
 
 // silent is an extension that says nothing: those that do embed it.

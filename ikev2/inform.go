@@ -40,6 +40,10 @@ func (e *Engine) informRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		}
 		e.reply(sa, in, append(answer, configuration...))
 		e.limitAuth(sa, ps)
+		if to, ok := e.redirected(sa, ps, nil); ok && !sa.closing {
+			e.followInform(sa, to)
+			return
+		}
 		if moved {
 			e.follow(sa)
 		}

@@ -97,6 +97,12 @@ func (e *Engine) initResponse(sa *ikeSA, d Datagram, h wire.Header) {
 		})
 		return
 	}
+	if wire.FindNotify(m.Payloads, wire.NotifyRedirect) != nil {
+		if to, ok := e.redirected(sa, m.Payloads, hs.ni); ok {
+			e.followInit(sa, to)
+		}
+		return
+	}
 	if err := errorIn(m.Payloads); err != nil {
 		// Nobody need believe an unprotected refusal, but nothing better may come: the retransmissions decide.
 		e.drop(d, err)
@@ -223,6 +229,10 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 		return
 	case err != nil:
 		e.lose(sa, err)
+		return
+	}
+	if to, ok := e.redirected(sa, ps, nil); ok {
+		e.followAuth(sa, to)
 		return
 	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil

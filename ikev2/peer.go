@@ -3,6 +3,7 @@ package ikev2
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"mipsecd/ikev2/auth"
@@ -39,6 +40,11 @@ type Peer struct {
 	// Resumption lets an IKE_SA that was lost be resumed without a key exchange and a proof of who the peers are (RFC 5723).
 	// It forgoes that the keys of the new one be beyond the reach of who learns those of the old one.
 	Resumption bool
+	// AcceptRedirects follows the peer to another address at which it, or another one with the same identity, is (RFC 5685).
+	AcceptRedirects bool
+	// RedirectTo is where the peer is sent once it has proven who it is, if it begins and follows redirects; not valid for
+	// nowhere.
+	RedirectTo netip.Addr
 	// AuthLifetime is how long an authentication is good for, in whole seconds: the one that began the IKE_SA authenticates
 	// anew before, and a responder deletes it by then (RFC 4478); zero is for ever.
 	AuthLifetime time.Duration

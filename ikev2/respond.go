@@ -48,7 +48,7 @@ func (e *Engine) initRequest(d Datagram, h wire.Header) {
 		return
 	}
 	e.traced(false, d, m.Header, m.Payloads, nil)
-	if !e.admits(d, m, nonce.Data) {
+	if !e.admits(d, m, nonce.Data) || e.redirects(d, m, nonce.Data) {
 		return
 	}
 	ours := e.cfg.IKE
@@ -201,6 +201,13 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil
 	ni, nr, began, session := sa.hs.ni, sa.hs.nr, sa.hs.began, sa.hs.session
 	answer = append(answer, extensions.answerAuth(e, sa, ps)...)
+	if to := sa.peer.RedirectTo; to.IsValid() && sa.redirectable && to != in.at.Local.Addr() {
+		e.establish(sa)
+		e.up(sa, first, 0)
+		e.reply(sa, in, append(answer, redirectTo(to, nil)))
+		e.closeLater(sa)
+		return
+	}
 
 	e.offered(sa, in, ps, withoutGroups(sa.peer.ESP), func(configuration []wire.Payload, ch *acceptance, err error) {
 		e.establish(sa)

@@ -55,12 +55,13 @@ type ikeSA struct {
 
 // agreed is what the two sides have found out about each other by extensions. An IKE_SA that replaces another takes it over.
 type agreed struct {
-	fragments bool // both sides take them
-	ppk       bool // a PPK is in the keys, or in those that they come from
-	mobike    mobike
-	original  bool      // this side began with IKE_SA_INIT, whoever has rekeyed since
-	authEnds  time.Time // the authentication; zero is never
-	nat       nat
+	fragments    bool // both sides take them
+	ppk          bool // a PPK is in the keys, or in those that they come from
+	mobike       mobike
+	original     bool      // this side began with IKE_SA_INIT, whoever has rekeyed since
+	authEnds     time.Time // the authentication; zero is never
+	redirectable bool      // the initiator follows redirects
+	nat          nat
 }
 
 // handshake is what IKE_SA_INIT and IKE_AUTH need, and nothing later.
@@ -90,6 +91,8 @@ type handshake struct {
 	alone     bool   // the IKE_SA is wanted even if no Child SA is
 	childless bool   // the responder takes that
 	renews    *ikeSA // in place of which this side authenticates anew
+
+	redirectedFrom netip.Addr // the gateway that has sent us here, or not valid
 
 	session *session // that is resumed, or nil
 	ticket  ticketID // a responder's, by which it is

@@ -120,6 +120,16 @@ func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
 			}
 			return h.locate(now, p, n.New, true, n.Encap)
 		})
+	case spd.Redirected:
+		follow(n.Peer, func(p *Place) []Effect {
+			p.ike = 0
+			return append(h.locate(now, p, n.Path, false, spd.Encap{}),
+				Report{What: "redirected", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: "to the gateway " + n.Path.Remote.String()})
+		})
+	case spd.KeyFailed:
+		follow(n.Demand.Peer, h.unreached(now))
+	case spd.ConnectFailed:
+		follow(n.Peer, h.unreached(now))
 	case spd.PeerDown:
 		follow(n.Peer, func(p *Place) []Effect {
 			if p.ike != n.ID {
@@ -129,6 +139,17 @@ func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
 		})
 	}
 	return out
+}
+
+// unreached has a road warrior look for its gateway where the configuration says if that to which it was redirected cannot be
+// reached.
+func (h *Homes) unreached(now time.Time) func(*Place) []Effect {
+	return func(p *Place) []Effect {
+		if h.onHA || p.ike != 0 {
+			return nil
+		}
+		return h.lost(now, p)
+	}
 }
 
 // lost answers that there is no IKE_SA any more. The gateway does not know where the road warrior will be when it begins

@@ -85,6 +85,38 @@ func TestRoadWarriorFollowsItsIKESA(t *testing.T) {
 	`, spd.PeerDown{Peer: "ha", ID: 1})
 }
 
+// Who is redirected has its tunnel lead to the other gateway. If that cannot be reached, or is lost, it is back where it was.
+func TestRFC5685RoadWarriorIsRedirected(t *testing.T) {
+	s := newScript(t, false, RoadWarrior("ha", migrate.NewIKE))
+	s.begin(shut)
+	s.step(atCoA1, here(HoA, CoA1))
+	const there = `
+		carry
+		set out HoA -> * any protect esp/tunnel/CoA1 -> CN/unique:7
+		set in * -> HoA any protect esp/tunnel/CN -> CoA1/unique:8
+		report moved ha: to CoA1
+		report redirected ha: to the gateway CN
+	`
+	const back = `
+		carry
+		set out HoA -> * any protect esp/tunnel/CoA1 -> HA/unique:7
+		set in * -> HoA any protect esp/tunnel/HA -> CoA1/unique:8
+		report moved ha: to CoA1
+	`
+	redirected := spd.Redirected{Peer: "ha", Path: spd.Path{Local: CoA1, Remote: CN}}
+	s.says("", spd.PeerUp{Peer: "ha", ID: 1, Path: spd.Path{Local: CoA1, Remote: HA}})
+	s.says(there, redirected)
+	s.says("", spd.PeerDown{Peer: "ha", ID: 1}) // of the first gateway
+	s.says(back, spd.KeyFailed{Demand: spd.Demand{Peer: "ha"}})
+	s.says("", spd.KeyFailed{Demand: spd.Demand{Peer: "ha"}})
+	s.says(there, redirected)
+	s.says(back, spd.ConnectFailed{Peer: "ha"})
+	s.says(there, redirected)
+	s.says("", spd.PeerUp{Peer: "ha", ID: 2, Path: redirected.Path})
+	s.says("", spd.KeyFailed{Demand: spd.Demand{Peer: "ha"}}) // one Child SA of several
+	s.says(back, spd.PeerDown{Peer: "ha", ID: 2})
+}
+
 // begin is the first step.
 func (s script) begin(want string) {
 	s.t.Helper()

@@ -110,6 +110,12 @@ type RekeyPeer struct{ Peer string }
 // Reauthenticate asks for both peers to prove anew who they are (RFC 4478). KINK ignores it.
 type Reauthenticate struct{ Peer string }
 
+// RedirectPeer sends a peer that has begun to another address (RFC 5685). KINK ignores it.
+type RedirectPeer struct {
+	Peer string
+	To   netip.Addr
+}
+
 // Terminate ends all that is established with a peer.
 type Terminate struct{ Peer string }
 
@@ -145,6 +151,7 @@ func (Grant) command()      {}
 func (Superseded) command() {}
 
 func (Reauthenticate) command() {}
+func (RedirectPeer) command()   {}
 
 // Notice is what a key exchange tells a role.
 type Notice interface{ notice() }
@@ -232,6 +239,14 @@ func (ChildDown) notice() {}
 func (KeyFailed) notice() {}
 
 func (ConnectFailed) notice() {}
+
+// Redirected says that a peer is to be spoken to at another address from now on, and that the tunnels with it lead there.
+type Redirected struct {
+	Peer string
+	Path Path
+}
+
+func (Redirected) notice() {}
 
 // ChildMoved says that a MoveSAs has changed the addresses, and so the names, of a pair of SAs.
 type ChildMoved struct {

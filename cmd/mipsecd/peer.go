@@ -29,3 +29,16 @@ func peerCommand(name, what string, ask func(agent.Client, context.Context, stri
 	controlFlag(c, &client)
 	return c
 }
+
+func redirectCommand() *cobra.Command {
+	var client agent.Client
+	c := &cobra.Command{
+		Use:     "redirect PEER ADDRESS",
+		Short:   "have the running home agent send a mobile node that follows to another address",
+		Example: "  mipsecd redirect mn1@example.org 2001:db8:1::2",
+		Args:    cobra.ExactArgs(2),
+		RunE:    func(c *cobra.Command, args []string) error { return client.Redirect(c.Context(), args[0], args[1]) },
+	}
+	controlFlag(c, &client)
+	return c
+}

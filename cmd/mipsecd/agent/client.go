@@ -31,6 +31,11 @@ func (c Client) Reauthenticate(ctx context.Context, peer string) error {
 	return c.ask(ctx, http.MethodPost, "/reauthenticate/"+url.PathEscape(peer), nil, nil)
 }
 
+// Redirect asks for a peer, by its name, to be sent to an address.
+func (c Client) Redirect(ctx context.Context, peer, to string) error {
+	return c.ask(ctx, http.MethodPost, "/redirect/"+url.PathEscape(peer)+"/"+url.PathEscape(to), nil, nil)
+}
+
 // StartTrace asks for a trace to a file.
 func (c Client) StartTrace(ctx context.Context, path string) error {
 	path, err := filepath.Abs(path)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -51,6 +52,14 @@ func (a *Agent) requests() http.Handler {
 	})
 	mux.HandleFunc("POST /connect/{peer}", aboutPeer(a.Connect))
 	mux.HandleFunc("POST /reauthenticate/{peer}", aboutPeer(a.Reauthenticate))
+	mux.HandleFunc("POST /redirect/{peer}/{address}", func(w http.ResponseWriter, r *http.Request) {
+		to, err := netip.ParseAddr(r.PathValue("address"))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		aboutPeer(func(peer string) error { return a.Redirect(peer, to) })(w, r)
+	})
 	mux.HandleFunc("PUT /trace", func(w http.ResponseWriter, r *http.Request) {
 		var t traceRequest
 		body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxRequest))

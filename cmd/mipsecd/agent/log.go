@@ -44,6 +44,8 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelWarn, "no Child SA", []slog.Attr{
 			peer(x.Demand.Peer), slog.String("protects", x.Demand.Name), slog.String("reason", x.Err.Error()),
 		}
+	case spd.Redirected:
+		return slog.LevelInfo, "redirected", []slog.Attr{peer(x.Peer), path(x.Path)}
 	case spd.ConnectFailed:
 		return slog.LevelWarn, "no IKE_SA", []slog.Attr{peer(x.Peer), slog.String("reason", x.Err.Error())}
 	case spd.Request:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -169,6 +170,11 @@ func (a *Agent) Connect(peer string) error {
 // Reauthenticate asks for a peer and this host to authenticate anew.
 func (a *Agent) Reauthenticate(peer string) error {
 	return a.about(peer, func() { a.tell(spd.Reauthenticate{Peer: peer}) })
+}
+
+// Redirect sends a peer that has begun to another address.
+func (a *Agent) Redirect(peer string, to netip.Addr) error {
+	return a.about(peer, func() { a.tell(spd.RedirectPeer{Peer: peer, To: to}) })
 }
 
 // about does something about a peer if there is one of that name.
