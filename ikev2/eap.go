@@ -25,6 +25,10 @@ type EAP struct {
 // exchanges; long chains of certificates take some more.
 const maxRounds = 100
 
+// maxEAP bounds how long a responder may keep an initiator busy with EAP. A responder gives an initiator up by
+// Timing.HalfOpen.
+const maxEAP = 2 * time.Minute
+
 // dialogue is an authentication by EAP under way.
 type dialogue struct {
 	conversation eap.Conversation
@@ -107,6 +111,7 @@ func (e *Engine) converse(sa *ikeSA, n *negotiation, ps []wire.Payload) {
 	}
 	if sa.hs.dialogue == nil {
 		sa.hs.dialogue = &dialogue{conversation: sa.peer.EAP.Begin(e.now, e.cfg.Rand), idr: wire.FindID(ps, false)}
+		sa.giveUp = e.after(maxEAP, func() { e.lose(sa, fmt.Errorf("EAP takes more than %s", maxEAP)) })
 	}
 	e.step(sa, message.Data, func(s eap.Step, err error) {
 		switch {

@@ -356,6 +356,23 @@ func TestRoundsWithoutEnd(t *testing.T) {
 	}
 }
 
+// A responder that answers all, but late, does not keep an initiator busy for ever.
+func TestEAPWithoutEnd(t *testing.T) {
+	closed := 0
+	w, mn, ha := newEAP(t, conversations{endless(&closed), endless(nil)}, nil)
+	ha.engine.cfg.Timing.HalfOpen = time.Hour
+	tries := map[string]int{}
+	w.lose = func(p *packet) bool {
+		tries[p.summary]++
+		return p.from == mn && tries[p.summary] < 4
+	}
+	mn.key(binding)
+	w.pass(2 * maxEAP)
+	if got := one[spd.KeyFailed](mn).Err.Error(); got != "EAP takes more than 2m0s" || closed != 1 || len(mn.engine.sas) != 0 {
+		t.Errorf("got %s, closed %d, %d IKE_SAs", got, closed, len(mn.engine.sas))
+	}
+}
+
 // Who is being authenticated is half-open all the time, and not for longer than any other.
 func TestHalfOpenDuringEAP(t *testing.T) {
 	closed := 0
@@ -439,6 +456,10 @@ func TestRFC7296_2_16_OutOfPlace(t *testing.T) {
 
 func TestPeersWithEAP(t *testing.T) {
 	_, mn, ha := newEAP(t, passwords("", ""), nil)
+	silent := Peer{Name: "silent", EAP: &EAP{}, Credential: ha.peer.Credential}
+	if _, err := NewPeerList(&silent); err == nil || !strings.Contains(err.Error(), "nobody is there to speak EAP") {
+		t.Errorf("got %v", err)
+	}
 	for _, p := range []Peer{
 		{Name: "no authority", EAP: mn.peer.EAP},
 		{Name: "no certificate", EAP: ha.peer.EAP},

@@ -90,7 +90,9 @@ func (p *Peer) checkProofs() error {
 	case p.EAP == nil && own == others && (own || len(p.PSK) > 0):
 	case p.EAP == nil:
 		return errors.New("neither a pre-shared key nor both a certificate and authorities")
-	case p.EAP != nil && (p.EAP.Proves != others || p.EAP.Proves == own):
+	case p.EAP.Begin == nil:
+		return errors.New("nobody is there to speak EAP")
+	case p.EAP.Proves != others || p.EAP.Proves == own:
 		return errors.New("with EAP one side has a certificate, and only the other has authorities for it")
 	}
 	return nil

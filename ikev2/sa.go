@@ -50,7 +50,7 @@ type ikeSA struct {
 	authTimer *timer // when its authentication is to be repeated, or has ended
 	liveness  *timer
 	keepalive *timer // for a NAT
-	giveUp    *timer // of a responder's half-open IKE_SA, or of one that waits for the peer's Delete
+	giveUp    *timer // of a responder's half-open IKE_SA, of EAP, or of one that waits for the peer's Delete
 }
 
 // agreed is what the two sides have found out about each other by extensions. An IKE_SA that replaces another takes it over.

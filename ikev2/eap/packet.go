@@ -63,7 +63,7 @@ type Packet struct {
 
 const headerLen = 4
 
-// Parse reads a packet. Octets after its Length are refused, as IKEv2 adds none. The error names the field and what would
+// Parse reads a packet. Octets after its Length are refused: IKEv2 adds none (RFC 7296 section 3.16). The error names the field and what would
 // be right.
 func Parse(b []byte) (p Packet, err error) {
 	r := cursor.Big(b)

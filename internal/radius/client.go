@@ -186,7 +186,7 @@ func (s *Session) answer(request, response *packet) (a *Answer, err error) {
 		return a, nil
 	case AccessChallenge:
 		if len(a.EAP) == 0 {
-			return nil, fmt.Errorf("%s: %w", a.Code, errNoEAP)
+			return nil, fmt.Errorf("%s without EAP-Message", a.Code)
 		}
 		s.state, _, err = response.one(state)
 		return a, err

@@ -215,7 +215,7 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		change func(*packet)
 		want   string
 	}{
-		{"a challenge without EAP", AccessChallenge, func(*packet) {}, "Access-Challenge: no EAP-Message"},
+		{"a challenge without EAP", AccessChallenge, func(*packet) {}, "Access-Challenge without EAP-Message"},
 		{"two states", AccessChallenge, func(p *packet) {
 			p.add(eapMessage, []byte("question"))
 			p.add(state, []byte{1})

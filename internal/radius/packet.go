@@ -4,7 +4,6 @@ package radius
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"mipsecd/internal/cursor"
@@ -138,5 +137,3 @@ func (p *packet) one(k kind) (value []byte, ok bool, err error) {
 	}
 	return values[0], true, nil
 }
-
-var errNoEAP = errors.New("no EAP-Message")
