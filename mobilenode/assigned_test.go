@@ -2,7 +2,10 @@ package mobilenode
 
 import (
 	"errors"
+	"maps"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -243,4 +246,68 @@ func TestUnassignedRoadWarriorTellsItsAddresses(t *testing.T) {
 	s.step(`
 		addresses [CoA2 CoA1]
 		key 0 payload with ha (tunnel, CoA2 - HA) [* any] [* any] reqids 7 8 over CoA2 - HA`, here(CoA2, CoA1))
+}
+
+// Whatever happens in whatever order, a node that has a care-of address has its address and an IKE_SA, or asks, or will ask;
+// and the host has the address that the node has.
+func TestNeverAtALoss(t *testing.T) {
+	for seed := range uint64(100) {
+		dice := rand.New(rand.NewPCG(seed, 2))
+		s := newTenant(t, migrate.ProtectBinding)
+		sas, asked := map[uint64]bool{}, false
+		var onHost netip.Addr
+		step := func(in migrate.Input) {
+			for _, e := range s.node.Step(s.now, in) {
+				switch e := e.(type) {
+				case migrate.SetAddress:
+					if onHost = e.Address; e.Gone {
+						onHost = netip.Addr{}
+					}
+				case migrate.Tell:
+					if _, key := e.Command.(spd.Key); key {
+						asked = true
+					}
+				}
+			}
+		}
+		says := func(n spd.Notice) { step(migrate.Keying{Notice: n}) }
+		step(at1)
+		for id := range uint64(200) {
+			switch dice.IntN(7) {
+			case 0:
+				step([]migrate.Addresses{at1, at2}[dice.IntN(2)])
+			case 1, 2: // the answer to what was asked, if it was
+				if asked {
+					asked = false
+					says([]spd.Notice{failed, assigned(HoA), assigned(OtherHoA), spd.Assigned{Peer: "ha", Err: errors.New("none")}}[dice.IntN(4)])
+					if dice.IntN(2) == 0 {
+						sas[id] = true
+						says(spd.PeerUp{Peer: "ha", ID: id})
+					} else {
+						says(failed)
+					}
+				}
+			case 3: // the home agent begins
+				sas[id] = true
+				says(spd.PeerUp{Peer: "ha", ID: id})
+			case 4, 5:
+				for _, id := range slices.Sorted(maps.Keys(sas)) {
+					delete(sas, id)
+					says(spd.PeerDown{Peer: "ha", ID: id})
+				}
+			case 6:
+				if at := s.node.Deadline(); !at.IsZero() {
+					s.now = at
+					step(migrate.Tick{})
+				}
+			}
+			tenancy, waits := s.node.tenancies[0], s.node.Deadline()
+			if settled := tenancy.address.IsValid() && len(sas) > 0; !settled && !asked && waits.IsZero() {
+				t.Fatalf("seed %d, step %d: at a loss: %+v", seed, id, tenancy)
+			}
+			if tenancy.address != onHost || len(s.node.Places()) > 0 != onHost.IsValid() {
+				t.Fatalf("seed %d, step %d: the host has %s: %+v", seed, id, onHost, tenancy)
+			}
+		}
+	}
 }
