@@ -149,7 +149,7 @@ func (n *natWorld) agree(pairs int) {
 	}
 }
 
-func TestRFC7296Section2_23Detection(t *testing.T) {
+func TestRFC7296_2_23_Detection(t *testing.T) {
 	everyNAT(t, func(t *testing.T, c natCase) {
 		n := newNATWorld(t, c, nil)
 		n.keyed()
@@ -182,7 +182,7 @@ func TestRFC7296Section2_23Detection(t *testing.T) {
 }
 
 // NAT_DETECTION comes right after the nonce.
-func TestRFC7296Section2_23Payloads(t *testing.T) {
+func TestRFC7296_2_23_Payloads(t *testing.T) {
 	n := newNATWorld(t, natCase{}, nil)
 	n.mn.tell(spd.Key{Demand: n.tunnel, Path: n.path})
 	n.run()
@@ -199,7 +199,7 @@ func TestRFC7296Section2_23Payloads(t *testing.T) {
 	}
 }
 
-func TestRFC7296Section2_23SeveralSources(t *testing.T) {
+func TestRFC7296_2_23_SeveralSources(t *testing.T) {
 	notify := func(kind wire.NotifyType, at string) wire.Payload {
 		return &wire.Notify{Kind: kind, Data: natHash(1, 0, netip.MustParseAddrPort(at))}
 	}
@@ -252,7 +252,7 @@ func TestNATTraversalAlwaysAndNever(t *testing.T) {
 }
 
 // A peer that finds a NAT is to go on on port 4500; on port 500 ESP must not be in UDP.
-func TestRFC7296Section2_23NoEncapsulationOnPort500(t *testing.T) {
+func TestRFC7296_2_23_NoEncapsulationOnPort500(t *testing.T) {
 	for port, want := range map[uint16]spd.Encap{Port: {}, NATPort: {Src: NATPort, Dst: 20000}} {
 		sa := &ikeSA{
 			local: netip.AddrPortFrom(haa, port), remote: netip.AddrPortFrom(coa1, 20000), agreed: agreed{nat: nat{theirs: true}},
@@ -281,7 +281,7 @@ func TestSAsOnAHomeAddressAreNotEncapsulated(t *testing.T) {
 }
 
 // In transport mode each has the addresses that it sees, whoever asks or asks again.
-func TestRFC7296Section2_23_1TransportMode(t *testing.T) {
+func TestRFC7296_2_23_1_TransportMode(t *testing.T) {
 	everyNAT(t, func(t *testing.T, c natCase) {
 		n := newNATWorld(t, c, nil)
 		n.keyed()
@@ -314,7 +314,7 @@ func TestRFC7296Section2_23_1TransportMode(t *testing.T) {
 }
 
 // The selectors go as each side has them: those of the answer are the responder's.
-func TestRFC7296Section2_23_1SelectorsSent(t *testing.T) {
+func TestRFC7296_2_23_1_SelectorsSent(t *testing.T) {
 	n := newNATWorld(t, natCase{mn: true, ha: true, ipv4: true}, nil)
 	var sent []string
 	n.lose = func(p *packet) bool {
@@ -332,7 +332,7 @@ func TestRFC7296Section2_23_1SelectorsSent(t *testing.T) {
 	}
 }
 
-func TestRFC3948Section4Keepalives(t *testing.T) {
+func TestRFC3948_4_Keepalives(t *testing.T) {
 	n := newNATWorld(t, natCase{mn: true}, nil)
 	n.keyed()
 	n.log.Reset()

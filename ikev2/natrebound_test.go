@@ -2,8 +2,12 @@ package ikev2
 
 import (
 	"net/netip"
+	"strings"
 	"testing"
+	"time"
 
+	"mipsecd/internal/secret"
+	"mipsecd/internal/vnet"
 	"mipsecd/spd"
 )
 
@@ -18,7 +22,7 @@ func (n *natWorld) moved() (list []spd.PeerMoved) {
 }
 
 // A new mapping is found by the next message of the peer's, be it a request or an answer.
-func TestRFC7296Section2_23Rebinding(t *testing.T) {
+func TestRFC7296_2_23_Rebinding(t *testing.T) {
 	n := newNATWorld(t, natCase{mn: true}, nil)
 	n.keyed()
 	n.moved()
@@ -58,7 +62,7 @@ func TestRFC7296Section2_23Rebinding(t *testing.T) {
 }
 
 // An address that changes is told; the policies and SAs are moved by others, and then have the new ports.
-func TestRFC7296Section2_23NewAddress(t *testing.T) {
+func TestRFC7296_2_23_NewAddress(t *testing.T) {
 	n := newNATWorld(t, natCase{mn: true, ipv4: true}, nil)
 	n.mn.tell(spd.Key{Demand: n.tunnel, Path: n.path})
 	n.run()
@@ -93,7 +97,7 @@ func TestRFC7296Section2_23NewAddress(t *testing.T) {
 }
 
 // Data packets tell of a new mapping, too.
-func TestRFC7296Section2_23ReboundByESP(t *testing.T) {
+func TestRFC7296_2_23_ReboundByESP(t *testing.T) {
 	n := newNATWorld(t, natCase{mn: true}, nil)
 	n.keyed()
 	n.moved()
@@ -110,7 +114,7 @@ func TestRFC7296Section2_23ReboundByESP(t *testing.T) {
 }
 
 // Nothing moves by what is forged, or comes again; nor where this side is behind a NAT itself, or no NAT was found.
-func TestRFC7296Section2_23WhoDoesNotFollow(t *testing.T) {
+func TestRFC7296_2_23_WhoDoesNotFollow(t *testing.T) {
 	elsewhere := netip.MustParseAddrPort("[2001:db8:bad::1]:6666")
 	everyNAT(t, func(t *testing.T, c natCase) {
 		n := newNATWorld(t, c, nil)
@@ -163,4 +167,25 @@ func TestRFC7296Section2_23WhoDoesNotFollow(t *testing.T) {
 			n.pass(DefaultTiming.Retransmit)
 		}
 	})
+}
+
+// NAT status is no part of what is resumed: it is found out anew (RFC 5723 section 4.3.2).
+func TestRFC5723_4_3_2_ResumedThroughANAT(t *testing.T) {
+	n := newNATWorld(t, natCase{}, func(_, ha *Config) { ha.Secret = secret.Bytes("thirty-two octets of the host's.") })
+	n.mn.peer.Resumption, n.ha.peer.Resumption = true, true
+	n.keyed()
+	n.ha.crash()
+	n.mn.tell(spd.Probe{Peer: "ha"})
+	n.pass(time.Minute) // until it is given up
+	n.mn.nat = vnet.NewNAT(n.path.Local)
+	n.log.Reset()
+	n.mn.tell(spd.Key{Demand: n.tunnel, Path: n.path})
+	n.run()
+	if !strings.Contains(n.log.String(), "IKE_SESSION_RESUME response 0 [ Nr N(NAT_DETECTION_SOURCE_IP)") {
+		t.Errorf("not resumed:\n%s", n.log.String())
+	}
+	n.agree(1)
+	if mn, ha := n.sa(n.mn), n.sa(n.ha); !mn.nat.ours || !ha.nat.theirs || mn.encap() == (spd.Encap{}) {
+		t.Errorf("found %+v, %+v", mn.nat, ha.nat)
+	}
 }
