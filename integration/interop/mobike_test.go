@@ -15,7 +15,8 @@ import (
 )
 
 // TestStrongSwanMOBIKE has a road warrior roam between two foreign links under a running ping, over IPv6 and IPv4: first
-// the new link is there before the old one goes, then after it. Its one IKE_SA and its one Child SA go along (RFC 4555).
+// the new link is there before the old one goes, then after it. Its one IKE_SA and its one Child SA go along (RFC 4555). Over
+// IPv4 the second link may be behind a NAT.
 // mipsecd and strongSwan are the road warrior in turn; a third guest has mipsecd on both sides.
 func TestStrongSwanMOBIKE(t *testing.T) {
 	buildBinary(t)
@@ -30,7 +31,7 @@ func TestStrongSwanMOBIKE(t *testing.T) {
 		t.Run(guest.name, func(t *testing.T) {
 			t.Parallel()
 			uml.Run(t, func(t *testing.T) {
-				for _, o := range []outside{outsideIPv6, outsideIPv4} {
+				for _, o := range []outside{outsideIPv6, outsideIPv4, outsideNAT} {
 					t.Run(o.name, func(t *testing.T) { roam(t, o, guest.warrior, guest.gateOn) })
 				}
 			})
@@ -38,30 +39,44 @@ func TestStrongSwanMOBIKE(t *testing.T) {
 	}
 }
 
-// outside is the network in which a road warrior moves: its gateway, and where it is on each of the foreign links.
+// outside is the network in which a road warrior moves: its gateway, where it is on each of the foreign links, and where the
+// gateway sees it. Before the second link there may be a NAT.
 type outside struct {
-	name    string
-	gateway netip.Addr
-	links   [2]string
-	careOf  [2]netip.Addr
-	routers [2]netip.Addr
-	bits    int
+	name         string
+	gateway      netip.Addr
+	links        [2]string
+	careOf, seen [2]netip.Addr
+	routers      [2]netip.Addr
+	bits         int
 }
+
+// nat reports whether there is a NAT before the second link.
+func (o outside) nat() bool { return o.seen != o.careOf }
 
 var (
 	outsideIPv6 = outside{
 		name: "IPv6 outside", gateway: netip.MustParseAddr("2001:db8:f::100"), bits: 64,
 		links:   [2]string{lab.Foreign1.Name, lab.Foreign2.Name},
 		careOf:  [2]netip.Addr{lab.Foreign1.Address, lab.Foreign2.Address},
+		seen:    [2]netip.Addr{lab.Foreign1.Address, lab.Foreign2.Address},
 		routers: [2]netip.Addr{netip.MustParseAddr("2001:db8:2::1"), netip.MustParseAddr("2001:db8:3::1")},
 	}
 	outsideIPv4 = outside{
 		name: "IPv4 outside", gateway: netip.MustParseAddr("192.0.2.100"), bits: 24,
 		links:   [2]string{lab.Foreign1.Name, lab.Foreign2.Name},
 		careOf:  [2]netip.Addr{netip.MustParseAddr("198.51.100.100"), netip.MustParseAddr("203.0.113.100")},
+		seen:    [2]netip.Addr{netip.MustParseAddr("198.51.100.100"), netip.MustParseAddr("203.0.113.100")},
 		routers: [2]netip.Addr{netip.MustParseAddr("198.51.100.1"), netip.MustParseAddr("203.0.113.1")},
 	}
 )
+
+// outsideNAT is outsideIPv4 with a NAT, which lets nothing but UDP pass.
+var outsideNAT = func() outside {
+	o := outsideIPv4
+	o.name += ", NAT before the second link"
+	o.seen[1] = netip.MustParseAddr("192.0.2.1")
+	return o
+}()
 
 // build builds the lab, with IPv4 beside IPv6 and the road warrior nowhere.
 func (o outside) build(t *testing.T) {
@@ -79,6 +94,11 @@ func (o outside) build(t *testing.T) {
 	must(t, lab.HA.IP(`
 		addr add 192.0.2.100/24 dev internet
 		route add default via 192.0.2.1`))
+	if o.nat() {
+		run(t, lab.Router, "iptables-legacy", fmt.Sprintf("-t nat -A POSTROUTING -o ha -s %s -p udp -j SNAT --to-source %s:20000-20999 --random",
+			o.careOf[1], o.seen[1]))
+		run(t, lab.Router, "iptables-legacy", fmt.Sprintf("-A FORWARD -i %s -p esp -j DROP", o.links[1]))
+	}
 }
 
 // attach gives the road warrior an address on a link, with routes; those of what is inside are taken by the tunnel.
@@ -197,13 +217,13 @@ func (r *roads) start(t *testing.T, n lab.Node, daemon string) {
 	}
 }
 
-// stands waits until both kernels have one tunnel, with the same SPIs, between gateway and care-of address, and mipsecd has
-// one IKE_SA there. It yields the SPIs of all.
-func (r *roads) stands(t *testing.T, careOf netip.Addr) (spis []string) {
+// stands waits until both kernels have one tunnel, with the same SPIs, between the gateway and where the road warrior is on a
+// link, and mipsecd has one IKE_SA there. It yields the SPIs of the IKE_SA and of the tunnel.
+func (r *roads) stands(t *testing.T, link int) (ike, child []string) {
 	t.Helper()
-	wait(t, fmt.Sprintf("the tunnel is at %s", careOf), func() error {
-		spis = nil
-		for _, n := range []lab.Node{lab.MN, lab.HA} {
+	wait(t, fmt.Sprintf("the tunnel is at %s", r.careOf[link]), func() error {
+		ike, child = nil, nil
+		for n, careOf := range map[lab.Node]netip.Addr{lab.MN: r.careOf[link], lab.HA: r.seen[link]} {
 			sas := kernelSAs(t, n)
 			if len(sas) != 2 {
 				return fmt.Errorf("%s has %v", n, sas)
@@ -212,13 +232,11 @@ func (r *roads) stands(t *testing.T, careOf netip.Addr) (spis []string) {
 				if sa.src != careOf && sa.dst != careOf || sa.src != r.gateway && sa.dst != r.gateway {
 					return fmt.Errorf("%s has %s", n, sa)
 				}
-				if spi := fmt.Sprintf("%08x", sa.spi); !slices.Contains(spis, spi) {
-					spis = append(spis, spi)
-				}
+				child = append(child, fmt.Sprintf("%08x", sa.spi))
 			}
 		}
-		if len(spis) != 2 {
-			return fmt.Errorf("the SPIs are %v", spis)
+		if child = distinct(child); len(child) != 2 {
+			return fmt.Errorf("the SPIs are %v", child)
 		}
 		for _, m := range r.mipsecd {
 			s, err := m.status()
@@ -226,17 +244,25 @@ func (r *roads) stands(t *testing.T, careOf netip.Addr) (spis []string) {
 				return err
 			}
 			sas := s.established()
-			if len(sas) != 1 || !slices.Contains([]string{sas[0].Local, sas[0].Remote}, netip.AddrPortFrom(careOf, 4500).String()) {
+			if len(sas) != 1 || len(sas[0].Children) != 1 {
 				return fmt.Errorf("mipsecd on %s has %+v", m.node, sas)
 			}
-			if ike := sas[0].SPIi + sas[0].SPIr; !slices.Contains(spis, ike) {
-				spis = append(spis, ike)
+			at := netip.MustParseAddrPort(sas[0].Local)
+			if m.node == lab.HA {
+				at = netip.MustParseAddrPort(sas[0].Remote)
 			}
+			if at.Addr() != r.careOf[link] && at.Addr() != r.seen[link] {
+				return fmt.Errorf("mipsecd on %s has %+v", m.node, sas)
+			}
+			ike = append(ike, sas[0].SPIi+sas[0].SPIr)
 		}
+		ike = distinct(ike)
 		return nil
 	})
-	return spis
+	return ike, child
 }
+
+func distinct(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
 
 // roam has a road warrior go from the first link to the second and back.
 func roam(t *testing.T, o outside, warrior, gateway string) {
@@ -250,7 +276,7 @@ func roam(t *testing.T, o outside, warrior, gateway string) {
 		r.charon.must(t, "--initiate", "--child", payload.name)
 	}
 	ping(t, lab.MN)
-	before := r.stands(t, o.careOf[0])
+	ike, child := r.stands(t, 0)
 	running := lab.StartPing(t, lab.CN, lab.HoA)
 	answered := func() {
 		t.Helper()
@@ -261,8 +287,13 @@ func roam(t *testing.T, o outside, warrior, gateway string) {
 	}
 	arrived := func(i int) {
 		t.Helper()
-		if after := r.stands(t, o.careOf[i]); !slices.Equal(sorted(after), sorted(before)) {
-			t.Errorf("SPIs %v, before the movement %v", after, before)
+		answered()
+		ikeNow, childNow := r.stands(t, i)
+		if !slices.Equal(ikeNow, ike) {
+			t.Errorf("the IKE_SA is %v, before the movement it was %v", ikeNow, ike)
+		}
+		if !slices.Equal(childNow, child) && !o.nat() { // to and from behind a NAT the Child SA may be replaced
+			t.Errorf("the Child SA is %v, before the movement it was %v", childNow, child)
 		}
 		answered()
 	}
@@ -299,5 +330,3 @@ func roam(t *testing.T, o outside, warrior, gateway string) {
 		}
 	}
 }
-
-func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
