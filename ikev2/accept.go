@@ -103,7 +103,11 @@ func (e *Engine) consent(sa *ikeSA, r spd.Request, then func(spd.Demand, error))
 		case g.Err != nil:
 			then(spd.Demand{}, refuse(wire.NotifyTSUnacceptable, "2.9", "%w", g.Err))
 		default:
-			then(g.Demand, nil)
+			d := g.Demand
+			if d.Mode == spd.Tunnel && d.Local == r.Path.Local && d.Remote == r.Path.Remote {
+				d.Local, d.Remote = sa.local.Addr(), sa.remote.Addr() // they may have moved meanwhile
+			}
+			then(d, nil)
 		}
 	}
 	e.notify(r)

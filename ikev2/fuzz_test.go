@@ -46,6 +46,14 @@ func FuzzEngine(f *testing.F) {
 				}
 			}
 		}}
+		if len(script)%5 == 0 {
+			others := o.change
+			o.change = func(mn, ha *host, mnCfg, haCfg *Config) {
+				others(mn, ha, mnCfg, haCfg)
+				mobile(mn, ha, mnCfg, haCfg)
+				mnCfg.Addresses, haCfg.Addresses = []netip.Addr{coa1, coa2}, []netip.Addr{haa, coa3}
+			}
+		}
 		if len(script)%3 == 0 {
 			o.ike, o.esp = hybridIKE, o.esp+"-ke1_mlkem768-ke1_none"
 		}
@@ -235,6 +243,9 @@ func (u *fuzzing) payload(h *host, sa *ikeSA) wire.Payload {
 			wire.NotifyTemporaryFailure, wire.NotifyChildSANotFound, wire.NotifyInvalidKEPayload,
 			wire.NotifyAuthenticationFailed, wire.NotifyTSUnacceptable, wire.NotifyAdditionalKeyExchange,
 			wire.NotifyStateNotFound, wire.NotifyIntermediateExchangeSupported,
+			wire.NotifyMOBIKESupported, wire.NotifyAdditionalIP4Address, wire.NotifyAdditionalIP6Address,
+			wire.NotifyNoAdditionalAddresses, wire.NotifyUpdateSAAddresses, wire.NotifyCookie2, wire.NotifyNoNATsAllowed,
+			wire.NotifyUnacceptableAddresses, wire.NotifyUnexpectedNATDetected,
 		}
 		n := &wire.Notify{Kind: kinds[u.pick(len(kinds))], Data: data}
 		if sa != nil && n.Kind == wire.NotifyAdditionalKeyExchange {

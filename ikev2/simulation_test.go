@@ -25,18 +25,31 @@ func TestSimulation(t *testing.T) {
 
 const simulations = 150
 
+// TestSimulationOfRoadWarriors is the same with MOBIKE, and longer: a gateway waits for its road warrior to begin.
+func TestSimulationOfRoadWarriors(t *testing.T) {
+	t.Parallel()
+	for seed := range uint64(simulations / 5) {
+		simulate(t, seed, DefaultFragmentSize, func(mn, ha *host, haCfg *Config) { mobile(mn, ha, nil, haCfg) })
+		if t.Failed() {
+			return
+		}
+	}
+}
+
 type simulation struct {
 	*world
 	mn, ha *host
 	dice   *rand.Rand
 	keep   bool
 	at     netip.Addr
+	length int      // in events
 	late   []func() // what the home agent will yet hear of movements
+	heard  int      // notices of the home agent's that its role has had, if it is the gateway of a road warrior
 }
 
 func simulate(t *testing.T, seed uint64, fragmentSize int, change ...func(mn, ha *host, haCfg *Config)) {
 	t.Helper()
-	s := &simulation{dice: rand.New(rand.NewPCG(seed, 1)), at: coa1}
+	s := &simulation{dice: rand.New(rand.NewPCG(seed, 1)), at: coa1, length: 150}
 	s.keep = s.dice.IntN(2) == 0
 	esp := []string{"aes128gcm16", "aes128gcm16-x25519", "aes128gcm16-x25519-modpnone", hybridESP}[s.dice.IntN(4)]
 	ike := []string{"", hybridIKE}[s.dice.IntN(2)]
@@ -58,19 +71,26 @@ func simulate(t *testing.T, seed uint64, fragmentSize int, change ...func(mn, ha
 	s.lose = func(p *packet) bool {
 		return s.dice.IntN(8) == 0 || p.from == s.mn && p.Local.Addr() != s.at || p.from == s.ha && p.Remote.Addr() != s.at
 	}
+	if s.mn.peer.MOBIKE {
+		s.length = 1000
+	}
 	s.mn.hold, s.ha.hold = true, true
-	for range 150 {
+	for range s.length {
 		s.something()
 	}
 
 	s.lose, s.mn.hold, s.ha.hold = nil, false, false
-	for _, told := range s.late {
-		told()
-	}
 	s.mn.work()
 	s.ha.work()
-	s.run()
-	s.pass(10 * time.Minute)
+	for range 3 {
+		s.hear()
+		for _, told := range s.late {
+			told()
+		}
+		s.late = nil
+		s.run()
+		s.pass(5 * time.Minute)
+	}
 	s.settled(len(s.mn.by(spd.In)))
 	for _, h := range s.hosts {
 		s.balanced(h)
@@ -104,6 +124,24 @@ func (s *simulation) something() {
 	default:
 		s.command(h)
 	}
+	s.hear()
+}
+
+// hear has the gateway of a road warrior learn from its engine where that is.
+func (s *simulation) hear() {
+	s.heard = min(s.heard, len(s.ha.notices)) // after a crash
+	for _, n := range s.ha.notices[s.heard:] {
+		if up, ok := n.(spd.PeerUp); ok && s.ha.peer.MOBIKE {
+			s.ha.readdress(up.Path)
+		}
+		if m, ok := n.(spd.PeerMoved); ok && s.ha.peer.MOBIKE && m.Old != m.New {
+			s.late = append(s.late, func() {
+				s.logf("HA moves from %s to %s", m.Old, m.New)
+				s.ha.migrateTunnels(m.Old, m.New)
+			})
+		}
+	}
+	s.heard = len(s.ha.notices)
 }
 
 // command gives one of the hosts something to do.
@@ -115,7 +153,10 @@ func (s *simulation) command(h *host) {
 	case n < 30:
 		d := h.policies[s.dice.IntN(len(h.policies))]
 		path := spd.Path{Local: s.at, Remote: haa}
-		if h == s.ha {
+		switch {
+		case h == s.ha && h.peer.MOBIKE:
+			path = spd.Path{} // a gateway begins nothing
+		case h == s.ha:
 			path = reversed(path)
 		}
 		s.logf("  key %s", d)
@@ -152,6 +193,10 @@ func (s *simulation) move() {
 	}
 	s.logf("  to %s, K bit %t", to, s.keep)
 	s.at = to
+	if s.mn.peer.MOBIKE {
+		s.mn.move(spd.Path{Local: from, Remote: haa}, spd.Path{Local: to, Remote: haa}, false, true)
+		return
+	}
 	s.mn.move(spd.Path{Local: from, Remote: haa}, spd.Path{Local: to, Remote: haa}, s.keep, true)
 	s.late = append(s.late, func() {
 		s.logf("HA hears of %s", to)

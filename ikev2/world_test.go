@@ -279,6 +279,9 @@ func (h *host) grant(r spd.Request) spd.Grant {
 		proto := d.Traffic.Local[0].Proto
 		if len(local) > 0 && len(remote) > 0 && (proto == r.Traffic.Local[0].Proto || proto == spd.ProtoAny) {
 			d.Traffic = spd.Traffic{Local: local, Remote: remote}
+			if h.peer.MOBIKE && d.Mode == spd.Tunnel {
+				d.Local, d.Remote = r.Path.Local, r.Path.Remote
+			}
 			return spd.Grant{Request: r.Request, Demand: d}
 		}
 	}
