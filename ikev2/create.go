@@ -295,7 +295,7 @@ func (e *Engine) childAgreed(sa *ikeSA, n *negotiation, r *request, ps []wire.Pa
 		n.on = nil
 		n.prepare(e)
 	}
-	a := &asking{
+	x := &keyExchanges{
 		sa: sa, children: true, left: c.suite.AddKE.Steps(),
 		over:  func() bool { return n.over },
 		again: func(*ikeSA) { restart() },
@@ -313,7 +313,7 @@ func (e *Engine) childAgreed(sa *ikeSA, n *negotiation, r *request, ps []wire.Pa
 			}
 		},
 	}
-	a.answered(e, r, c.suite.Group, n.key, ps)
+	x.take(e, r, c.suite.Group, n.key, ps)
 }
 
 // accepted checks the peer's answer against what was asked.

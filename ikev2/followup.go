@@ -25,8 +25,8 @@ type secrets struct {
 // seed is what keys are made of, with SK_d (RFC 7296 sections 2.17 and 2.18, RFC 9370 section 2.2.4).
 func (s secrets) seed(ni, nr []byte) []byte { return slices.Concat(s.first, ni, nr, s.more) }
 
-// asking is the key exchanges that this side has asked for by CREATE_CHILD_SA.
-type asking struct {
+// keyExchanges are those that this side has asked for by CREATE_CHILD_SA.
+type keyExchanges struct {
 	sa       *ikeSA
 	children bool          // for a Child SA
 	left     []suite.Group // additional key exchanges that are still to come
@@ -36,49 +36,49 @@ type asking struct {
 	then  func(secrets, error) // gets all secrets, or what went wrong
 }
 
-// answered takes the answer to r, which asked with k. The secret and the key for the next exchange are made in one job,
+// take takes the answer to r, which asked with k. The secret and the key for the next exchange are made in one job,
 // so that nothing else is asked in between.
-func (a *asking) answered(e *Engine, r *request, group suite.Group, k *suite.KEKey, ps []wire.Payload) {
+func (x *keyExchanges) take(e *Engine, r *request, group suite.Group, k *suite.KEKey, ps []wire.Payload) {
 	ke, ok := wire.Find[*wire.KE](ps)
 	link := wire.FindNotify(ps, wire.NotifyAdditionalKeyExchange)
 	switch {
 	case !ok || suite.Group(ke.Group) != group:
-		a.then(secrets{}, fmt.Errorf("%s response without KE of %s", r.exchange, group))
+		x.then(secrets{}, fmt.Errorf("%s response without KE of %s", r.exchange, group))
 		return
-	case len(a.left) > 0 && link == nil:
-		a.then(secrets{}, fmt.Errorf("%s response without a link to the key exchange of %s", r.exchange, a.left[0]))
+	case len(x.left) > 0 && link == nil:
+		x.then(secrets{}, fmt.Errorf("%s response without a link to the key exchange of %s", r.exchange, x.left[0]))
 		return
 	}
 	type step struct {
 		shared secret.Bytes
 		next   *suite.KEKey
 	}
-	left, rnd := a.left, e.cfg.Rand
-	digest(e, a.sa, r, func() (s step, err error) {
+	left, rnd := x.left, e.cfg.Rand
+	digest(e, x.sa, r, func() (s step, err error) {
 		if s.shared, err = k.Shared(ke.Data); err == nil && len(left) > 0 {
 			s.next, err = suite.GenerateKE(left[0], rnd)
 		}
 		return s, err
 	}, func(s step, err error) {
 		if r.exchange == wire.ExchangeCreateChildSA {
-			a.first = s.shared
+			x.first = s.shared
 		} else {
-			a.more = append(a.more, s.shared...)
+			x.more = append(x.more, s.shared...)
 		}
 		if err != nil || len(left) == 0 {
-			a.then(a.secrets, err)
+			x.then(x.secrets, err)
 			return
 		}
-		a.left = left[1:]
-		a.followUp(e, left[0], s.next, link)
+		x.left = left[1:]
+		x.followUp(e, left[0], s.next, link)
 	})
 }
 
 // followUp asks for one additional key exchange, before anything else that is to be asked.
-func (a *asking) followUp(e *Engine, group suite.Group, k *suite.KEKey, link *wire.Notify) {
-	r := &request{exchange: wire.ExchangeFollowupKE, children: a.children, again: a.again}
+func (x *keyExchanges) followUp(e *Engine, group suite.Group, k *suite.KEKey, link *wire.Notify) {
+	r := &request{exchange: wire.ExchangeFollowupKE, children: x.children, again: x.again}
 	r.build = func() []wire.Payload {
-		if a.over() {
+		if x.over() {
 			return nil
 		}
 		return []wire.Payload{
@@ -91,12 +91,12 @@ func (a *asking) followUp(e *Engine, group suite.Group, k *suite.KEKey, link *wi
 			err = errorIn(ps)
 		}
 		if err != nil {
-			a.then(secrets{}, err)
+			x.then(secrets{}, err)
 			return
 		}
-		a.answered(e, r, group, k, ps)
+		x.take(e, r, group, k, ps)
 	}
-	a.sa.queue = slices.Insert(a.sa.queue, 0, r)
+	x.sa.queue = slices.Insert(x.sa.queue, 0, r)
 }
 
 // followUp is what a responder keeps until the key exchanges that follow a CREATE_CHILD_SA exchange are made. An IKE_SA has

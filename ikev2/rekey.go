@@ -122,7 +122,7 @@ func (e *Engine) rekeyIKEAnswered(sa *ikeSA, rk *ikeRekey, r *request, ps []wire
 		e.rekeySpoilt(sa, rk, errors.New("the answer chooses what was not offered"))
 		return
 	}
-	a := &asking{
+	x := &keyExchanges{
 		sa: sa, left: c.suite.AddKE.Steps(), over: func() bool { return sa.rekeying != rk },
 		then: func(shared secrets, err error) {
 			var refusal *peerError
@@ -141,7 +141,7 @@ func (e *Engine) rekeyIKEAnswered(sa *ikeSA, rk *ikeRekey, r *request, ps []wire
 			}
 		},
 	}
-	a.answered(e, r, rk.group, rk.key, ps)
+	x.take(e, r, rk.group, rk.key, ps)
 }
 
 // rekeyFailed gives our attempt up: the peer's, if there was one, stands; else it is tried again later.
