@@ -70,6 +70,8 @@ type Config struct {
 	LogLevel      slog.Level
 	// HostSecretFile is the path of the file with the host's secret, which is made if it is not there; empty for none.
 	HostSecretFile string
+	// FragmentSize is that of ikev2.Config.
+	FragmentSize int
 	// RedirectTo is where a home agent sends those who begin; the zero Addr for nowhere.
 	RedirectTo netip.Addr
 	// CrashDetection: peers are told of a crash of this host, and believed when they tell of theirs (RFC 6290).

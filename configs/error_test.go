@@ -78,6 +78,8 @@ func TestErrors(t *testing.T) {
 		{"redirects with Mobile IPv6", mobileNode("", `accept-redirects = true`),
 			"x.toml:9: home-agent.accept-redirects: this is for a road warrior; leave it out for Mobile IPv6, whose daemon knows " +
 				"the home agent by itself"},
+		{"short fragments", mobileNode("fragment-size = 127", ""),
+			"x.toml:3: fragment-size: got 127; want 0, or an integer from 128 to 65000"},
 		{"network of Mobile IPv6", mobileNode("", `network = "2001:db8::/32"`),
 			"x.toml:9: home-agent.network: this is for a road warrior; leave it out for Mobile IPv6"},
 		{"network that is none", mobileNode("", "mobility = \"none\"\nnetwork = \"2001:db8::1/32\""),

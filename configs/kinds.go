@@ -31,7 +31,13 @@ var (
 	ocspModes = oneOf([]word[auth.OCSP]{{"off", auth.OCSPOff}, {"soft", auth.OCSPSoft}, {"hard", auth.OCSPHard}})
 	keying    = parsed(`"ikev2"`, parseKeying)
 
-	boolean  = judged("true or false", func(v bool) (bool, bool) { return v, true })
+	boolean       = judged("true or false", func(v bool) (bool, bool) { return v, true })
+	fragmentSizes = judged("0, or an integer from 128 to 65000", func(v int64) (int, bool) {
+		if v == 0 {
+			return -1, true // ikev2.Config.FragmentSize
+		}
+		return int(v), 128 <= v && v <= 65000
+	})
 	lifetime = orNever(duration("10s", "720h"))
 	reqid    = integer[uint32](1, 1<<32-1)
 

@@ -55,7 +55,7 @@ func TestShortestMobileNode(t *testing.T) {
 			PSK: secret.Bytes(testSecret), IKE: suite.DefaultIKE(), ESP: DefaultESP(Auto),
 			IKELifetime: 8 * time.Hour, ChildLifetime: time.Hour, Liveness: 30 * time.Second,
 		}},
-		IKE: suite.DefaultIKE(), Childless: true, Timing: ikev2.DefaultTiming, Limits: ikev2.DefaultLimits,
+		IKE: suite.DefaultIKE(), Childless: true, FragmentSize: ikev2.DefaultFragmentSize, Timing: ikev2.DefaultTiming, Limits: ikev2.DefaultLimits,
 		Pool:          homeagent.Pool{Hold: time.Hour},
 		HomeInterface: "lo",
 		ControlSocket: "/run/mipsecd/control",
@@ -92,6 +92,7 @@ log-level = "debug"
 trace-file = "/tmp/trace.pcapng"
 childless = false
 host-secret-file = "secret"
+fragment-size = 0
 redirect-to = "2001:db8:1::2"
 quick-crash-detection = true
 shards = 4
@@ -165,7 +166,7 @@ resumption = true
 		IKE:           []suite.Proposal{strong, quick},
 		Timing:        ikev2.Timing{Retransmit: time.Second, Tries: 3, HalfOpen: time.Minute},
 		Limits:        ikev2.Limits{Cookies: 10, HalfOpen: 20, HalfOpenPerNetwork: 5},
-		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", CrashDetection: true, RedirectTo: netip.MustParseAddr("2001:db8:1::2"), LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
+		ControlSocket: "/etc/mipsecd/control", HostSecretFile: "/etc/mipsecd/secret", CrashDetection: true, FragmentSize: -1, RedirectTo: netip.MustParseAddr("2001:db8:1::2"), LogLevel: slog.LevelDebug, TraceFile: "/tmp/trace.pcapng", Shards: 4,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v %+v %+v, want %+v", got, got.Peers[0], got.Peers[1], want)

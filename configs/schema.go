@@ -68,6 +68,9 @@ func (d *document) fields() []field {
 			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
 		bind(&d.NAT, nats, Key{Name: "nat-traversal", Default: `"auto"`,
 			Meaning: "ESP goes in UDP, and the key exchange by port 4500, where a NAT is found, always, or never"}),
+		bind(&d.FragmentSize, fragmentSizes, Key{Name: "fragment-size", Default: fmt.Sprint(ikev2.DefaultFragmentSize),
+			Meaning: "the longest message of the key exchange, in octets without IP and UDP headers, that goes in one datagram " +
+				"(RFC 7383); 0 neither makes nor takes fragments"}),
 		bind(&d.timing, subtable, Key{Name: "timing", Meaning: "when the key exchange loses patience"}),
 		bind(&d.limits, subtable, Key{Name: "limits", Meaning: "what strangers may take up of each engine"}),
 		bind(&d.radius, subtable, Key{Name: "radius", Role: HomeAgent, Meaning: "the RADIUS servers for eap = \"radius\""}),

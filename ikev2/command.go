@@ -106,13 +106,19 @@ func (e *Engine) askWanted(peer *Peer) {
 // expired rekeys a Child SA at its soft lifetime and deletes it at its hard one.
 func (e *Engine) expired(c spd.Expired) {
 	e.withChild(c.Peer, c.ID, func(child *childSA) {
-		switch {
-		case c.Hard:
+		if c.Hard {
 			e.deleteChild(child, "its lifetime ended")
-		case !child.deleting && !child.rekeying.pending() && !child.replaced() && !child.ike.closing:
-			e.createChild(child.ike.peer, child.demand, child)
+		} else {
+			e.rekeyChild(child)
 		}
 	})
+}
+
+// rekeyChild asks for a pair in place of one that is in use.
+func (e *Engine) rekeyChild(c *childSA) {
+	if c.ike != nil && !c.deleting && !c.rekeying.pending() && !c.replaced() && !c.ike.closing {
+		e.createChild(c.ike.peer, c.demand, c)
+	}
 }
 
 func (e *Engine) withChild(peer string, id spd.SAID, f func(*childSA)) {

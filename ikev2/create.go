@@ -32,6 +32,9 @@ type negotiation struct {
 	paired  bool // SINGLE_PAIR_REQUIRED has been
 }
 
+// rekeyRetry is the wait after a rekeying of a Child SA that was refused.
+const rekeyRetry = 30 * time.Second
+
 // retryAfter is the least wait after TEMPORARY_FAILURE, and maxRefusals how many of them in a row are put up with: some
 // minutes (RFC 7296 section 2.25).
 const (
@@ -408,6 +411,9 @@ func (n *negotiation) giveUp(e *Engine, err error) {
 	if n.rekeys != nil {
 		old.rekeying.mine.pending = false
 		e.settleChild(old)
+		if old.ike != nil && err != nil { // the kernel does not say a second time that its life is about to end
+			e.after(rekeyRetry, func() { e.rekeyChild(old) })
+		}
 	}
 	n.goOn()
 }

@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -75,8 +76,22 @@ func (e *Engine) askNext(sa *ikeSA) {
 		}
 		r.id = sa.nextSend
 		sa.nextSend++
+		e.watchIDs(sa, sa.nextSend)
 		r.sent = e.sealed(sa, sa.here(), r.exchange, r.id, false, ps)
 		e.transmit(sa, r)
+	}
+}
+
+// lastIDs is where an IKE_SA begins to run out of message IDs, which must not be used again (RFC 7296 section 2.2).
+const lastIDs = 1<<32 - 1<<16
+
+// watchIDs rekeys an IKE_SA in time, and gives up one that could not be.
+func (e *Engine) watchIDs(sa *ikeSA, next uint32) {
+	switch next {
+	case lastIDs:
+		e.after(0, func() { e.rekeyIKE(sa) })
+	case 1<<32 - 1:
+		e.after(0, func() { e.lose(sa, errors.New("its message IDs are used up")) })
 	}
 }
 
@@ -278,6 +293,7 @@ func (e *Engine) askedAgain(sa *ikeSA, d Datagram, m *wire.Message) {
 func (e *Engine) reply(sa *ikeSA, in inbound, ps []wire.Payload) {
 	sa.answering = false
 	sa.nextReceive++
+	e.watchIDs(sa, sa.nextReceive)
 	sa.lastReply, sa.lastKey = e.sealed(sa, in.at, in.exchange, in.id, true, ps), sa.keys.in
 	e.send(in.at, sa.lastReply)
 }

@@ -35,6 +35,7 @@ func FromConfig(c *configs.Config) (Options, error) {
 		PPK:            slices.ContainsFunc(c.Peers, func(p *ikev2.Peer) bool { return p.PPK != nil }),
 		Childless:      c.Childless,
 		CrashDetection: c.CrashDetection,
+		FragmentSize:   c.FragmentSize,
 		RedirectTo:     c.RedirectTo,
 		NAT:            c.NAT,
 		Addresses:      c.Addresses,
