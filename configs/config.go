@@ -7,6 +7,7 @@ import (
 
 	"mipsecd/homeagent"
 	"mipsecd/ikev2"
+	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/migrate"
 	"mipsecd/spd"
@@ -51,6 +52,8 @@ type Config struct {
 	Pool homeagent.Pool
 	// Peers are the home agents of a mobile node, or the mobile nodes of a home agent, in the order of the file.
 	Peers []*ikev2.Peer
+	// Trusts are all that the peers' certificates are believed by, in IKE or in EAP-TLS.
+	Trusts []*auth.Trust
 	// RADIUS, if not nil, is asked about those of the peers that are its Users: their EAP says only that there is EAP.
 	RADIUS *RADIUS
 	// IKE are the proposals of all peers, for one that has not said yet who it is.

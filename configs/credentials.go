@@ -88,15 +88,21 @@ func (r *reader) prove(to *ikev2.Peer, t table, p *peer) {
 				"got %s, which no certificate proves; want another, or secret-file", to.RemoteID)
 		}
 		to.Trust = r.trust(t, p.certificateFiles)
-		to.Credential = r.credential(t, p.certificateFiles, to.LocalID)
-		if to.Credential != nil && to.LocalID.Kind == wire.IDDERASN1DN {
-			to.LocalID.Data = string(to.Credential.Subject())
-		}
+		r.certify(to, t, p)
 	case !t.has("secret-file") && !t.has(authorityKey): // else there is an error of it already
 		r.report(t.at, t.key("secret-file"), "is missing; want the path of a file, or ca-file for certificates")
 	}
 	if p.secretFile != "" || !r.giver(t, eapKey).has(eapKey) {
 		r.withoutEAP(t)
+	}
+}
+
+// certify gives a peer the certificate of this host. Its identity, if it is a distinguished name, is then the certificate's,
+// octet by octet.
+func (r *reader) certify(to *ikev2.Peer, t table, p *peer) {
+	to.Credential = r.credential(t, p.certificateFiles, to.LocalID)
+	if to.Credential != nil && to.LocalID.Kind == wire.IDDERASN1DN {
+		to.LocalID.Data = string(to.Credential.Subject())
 	}
 }
 

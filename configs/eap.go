@@ -61,7 +61,7 @@ func (r *reader) proveByEAP(to *ikev2.Peer, t table, p *peer) {
 	if mobile {
 		to.Trust = r.needTrust(t, p)
 	} else {
-		to.Credential = r.credential(t, p.certificateFiles, to.LocalID)
+		r.certify(to, t, p)
 	}
 	switch user, name := p.mobileNode(to); p.eap {
 	case eapMSCHAPv2:

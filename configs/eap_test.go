@@ -74,6 +74,10 @@ func TestEAP(t *testing.T) {
 					t.Fatal(err)
 				}
 				peers[i] = cfg.Peers[0]
+				believes := i == 0 || strings.Contains(c.ha, authority)
+				if (len(cfg.Trusts) == 1) != believes {
+					t.Errorf("%d sets of authorities", len(cfg.Trusts))
+				}
 				if _, err := ikev2.NewPeerList(cfg.Peers...); err != nil || peers[i].EAP.Proves != (i == 0) {
 					t.Errorf("%+v: %v", peers[i], err)
 				}

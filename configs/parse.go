@@ -2,8 +2,10 @@ package configs
 
 import (
 	"errors"
+	"maps"
 	"math"
 	"net/netip"
+	"slices"
 
 	"github.com/BurntSushi/toml"
 
@@ -69,6 +71,7 @@ func (r *reader) document(t table) *Config {
 	if len(d.additional) > 0 {
 		d.Addresses = append([]netip.Addr{d.Address}, d.additional...)
 	}
+	d.Trusts = slices.Collect(maps.Values(r.trusts))
 	d.IKE = d.ike
 	if len(d.Peers) > 0 {
 		d.IKE = accepted(d.Peers)

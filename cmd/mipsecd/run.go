@@ -14,6 +14,7 @@ import (
 	"mipsecd/cmd/mipsecd/ocsp"
 	"mipsecd/configs"
 	"mipsecd/ikev2"
+	"mipsecd/ikev2/auth"
 	"mipsecd/internal/addrs"
 	"mipsecd/internal/udp"
 	"mipsecd/spd"
@@ -58,7 +59,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	if opt.Engine.Secret, err = hostSecret(cfg.HostSecretFile); err != nil {
 		return fmt.Errorf("host-secret-file: %w", err)
 	}
-	askResponders(cfg.Peers, log)
+	askResponders(cfg.Trusts, log)
 	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
 	if opt.Conn, err = listen(cfg.NAT); err != nil {
@@ -111,14 +112,12 @@ func listen(nat ikev2.NATTraversal) (udp.Conn, error) {
 }
 
 // askResponders has OCSP responders asked about the peers' certificates, where the configuration wants it.
-func askResponders(peers []*ikev2.Peer, log *slog.Logger) {
+func askResponders(trusts []*auth.Trust, log *slog.Logger) {
 	client := ocsp.NewClient(func(url string, err error) {
 		log.Warn("the OCSP responder does not say that a certificate is good", "url", url, "error", err)
 	})
-	for _, p := range peers {
-		if p.Trust != nil {
-			p.Trust.Responders = client
-		}
+	for _, t := range trusts {
+		t.Responders = client
 	}
 }
 
