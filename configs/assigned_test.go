@@ -14,7 +14,8 @@ func TestAssignedHomeAddress(t *testing.T) {
 	for text, want := range map[string]netip.Addr{text: {}, wishes: netip.MustParseAddr("2001:db8:1::77")} {
 		c := parse(t, text)
 		w := c.Peers[0].Wish
-		if c.Homes[0].HomeAddress.IsValid() || w == nil || len(w.Addresses) != 1 || w.Addresses[0] != want || !w.DNS || !w.HomePrefix {
+		if c.Homes[0].HomeAddress.IsValid() || w == nil || len(w.Addresses) != 1 || w.Addresses[0] != want ||
+			!w.DNS || !w.HomePrefix {
 			t.Errorf("home %v, wish %+v; want one for %s", c.Homes[0].HomeAddress, w, want)
 		}
 		if got := Describe(c); !strings.Contains(got, "\nassigned, home agent ha.example.org, K bit\n") {

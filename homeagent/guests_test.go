@@ -104,7 +104,8 @@ func TestRFC4877Section9_Assignment(t *testing.T) {
 	pool.Ranges = []Range{{HoA, HoA}}
 	s := newInn(t, true, pool)
 	s.says("refuse 6: a may speak for no home address yet: no address has been assigned",
-		spd.Request{Request: 6, Peer: "a", Mode: spd.Transport, Traffic: spd.Traffic{Local: list(mh(HA, 6)), Remote: list(mh(HoA, 5))}})
+		spd.Request{Request: 6, Peer: "a", Mode: spd.Transport,
+			Traffic: spd.Traffic{Local: list(mh(HA, 6)), Remote: list(mh(HoA, 5))}})
 	s.says(`
 		report assigned a: HoA
 		carry
@@ -175,7 +176,11 @@ func TestRFC7296_3_15_3_Wishes(t *testing.T) {
 		s := newInn(t, false, whole)
 		s.gets("c", on("2001:db8:1::99"))
 		got := s.gets("a", on(c.wish))
-		if c.want != "" && got != on(c.want) || c.want == "" && (got == on(c.wish) || got == OtherHoA || got == HA || !homeLinkPrefix.Contains(got)) {
+		bad := got == on(c.wish) || got == OtherHoA || got == HA || !homeLinkPrefix.Contains(got)
+		if c.want != "" {
+			bad = got != on(c.want)
+		}
+		if bad {
 			t.Errorf("%s: got %s, want %s", c.name, got, c.want)
 		}
 	}
@@ -192,7 +197,9 @@ func TestNobodyGetsAnothersAddress(t *testing.T) {
 	}
 	s.up("b", 2)
 	for name, err := range map[string]error{
-		"by its traffic selectors": s.speaks("b", a), "of nobody": s.speaks("b", s.free(t, a, b)), "configured": s.speaks("b", OtherHoA),
+		"by its traffic selectors": s.speaks("b", a),
+		"of nobody":                s.speaks("b", s.free(t, a, b)),
+		"configured":               s.speaks("b", OtherHoA),
 	} {
 		if err == nil || errors.Is(err, spd.ErrUnassigned) {
 			t.Errorf("another's address %s: %v", name, err)

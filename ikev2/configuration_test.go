@@ -136,7 +136,8 @@ func TestRFC7296_3_15_4_AddressAssignmentFailure(t *testing.T) {
 // assigned is deleted again.
 func TestRFC7296_3_15_4_NoReply(t *testing.T) {
 	for name, gives := range map[string]spd.Assignment{
-		"nothing": {}, "no address": {DNS: given.DNS}, "no such address": {Addresses: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}},
+		"nothing": {}, "no address": {DNS: given.DNS},
+		"no such address": {Addresses: []netip.Prefix{netip.MustParsePrefix("fe80::1/64")}},
 	} {
 		w, mn, ha := newWorld(t, options{change: wishing})
 		ha.gives.Assignment = gives
@@ -239,8 +240,8 @@ func TestRFC7296_2_20_AskedInINFORMATIONAL(t *testing.T) {
 			spd.AddressGrant{}, []wire.Payload{&wire.CP{Kind: wire.CFGReply, Attributes: []wire.CPAttribute{
 				{Type: wire.SupportedAttributes, Value: []byte{0, 7, 0, 8, 0, 10, 0, 14, 0, 16}},
 			}}}},
-		{"IPv4 and IPv6", wire.CP{Kind: wire.CFGRequest, Attributes: []wire.CPAttribute{v4, v6}}, spd.AddressGrant{Assignment: given},
-			[]wire.Payload{&wire.CP{Kind: wire.CFGReply, Attributes: []wire.CPAttribute{
+		{"IPv4 and IPv6", wire.CP{Kind: wire.CFGRequest, Attributes: []wire.CPAttribute{v4, v6}},
+			spd.AddressGrant{Assignment: given}, []wire.Payload{&wire.CP{Kind: wire.CFGReply, Attributes: []wire.CPAttribute{
 				wire.PrefixAttribute(wire.InternalIP6Address, given.Addresses[0]),
 			}}}},
 		{"IPv4 only", wire.CP{Kind: wire.CFGRequest, Attributes: []wire.CPAttribute{v4}}, spd.AddressGrant{Assignment: given},

@@ -53,7 +53,8 @@ func TestAssignedAndReleased(t *testing.T) {
 		if got := k.state().policies; !reflect.DeepEqual(got, before) {
 			t.Errorf("%s: left over %v, want %v", side.name, got, before)
 		}
-		if h.Of(HoA) != nil || h.With("one") != nil || len(h.Places()) != 1 || len(h.AddressesWith("one")) > 0 || h.Policies(HoA) != nil {
+		if h.Of(HoA) != nil || h.With("one") != nil || len(h.Places()) != 1 || len(h.AddressesWith("one")) > 0 ||
+			h.Policies(HoA) != nil {
 			t.Errorf("%s: after the release places %v", side.name, h.Places())
 		}
 	}

@@ -279,7 +279,8 @@ func TestNeverAtALoss(t *testing.T) {
 			case 1, 2: // the answer to what was asked, if it was
 				if asked {
 					asked = false
-					says([]spd.Notice{failed, assigned(HoA), assigned(OtherHoA), spd.Assigned{Peer: "ha", Err: errors.New("none")}}[dice.IntN(4)])
+					none := spd.Assigned{Peer: "ha", Err: errors.New("none")}
+					says([]spd.Notice{failed, assigned(HoA), assigned(OtherHoA), none}[dice.IntN(4)])
 					if dice.IntN(2) == 0 {
 						sas[id] = true
 						says(spd.PeerUp{Peer: "ha", ID: id})

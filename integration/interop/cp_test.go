@@ -296,7 +296,8 @@ protect = ["binding", "payload"]`, 1), secretText)
 		after, err := m.status()
 		must(t, err)
 		was, is := before.established(), after.established()
-		if len(was) != 1 || len(is) != 1 || was[0].SPIi != is[0].SPIi || !strings.Contains(is[0].Local, lab.Foreign2.Address.String()) {
+		if len(was) != 1 || len(is) != 1 || was[0].SPIi != is[0].SPIi ||
+			!strings.Contains(is[0].Local, lab.Foreign2.Address.String()) {
 			t.Errorf("the movement was from %+v to %+v", was, is)
 		}
 		if now := m.home(t).HomeAddress; now != home {
@@ -375,7 +376,8 @@ func mipsecdAssigns(t *testing.T) {
 		if !mipsecdPool.Contains(home) || !has(t, home) {
 			t.Fatalf("assigned %s; want one of %s", home, mipsecdPool)
 		}
-		if servers, err := os.ReadFile(a.charon.nameServers()); err != nil || !strings.Contains(string(servers), nameServer.String()) {
+		servers, err := os.ReadFile(a.charon.nameServers())
+		if err != nil || !strings.Contains(string(servers), nameServer.String()) {
 			t.Errorf("name servers %q, %v", servers, err)
 		}
 		a.passes(t, home)
@@ -424,7 +426,8 @@ func mipsecdAssigns(t *testing.T) {
 		must(t, err)
 		write(t, a.charon.path("swanctl.conf"), strings.ReplaceAll(string(b), "auth = psk", "auth = pubkey"))
 		a.charon.useEAP(t, byPassword.charon)
-		proven := strings.Replace(conf(mipsecdPool.String()), `secret-file = "psk"`, "eap = \"mschapv2\"\neap-secret-file = \"psk\"", 1)
+		const byEAP = "eap = \"mschapv2\"\neap-secret-file = \"psk\""
+		proven := strings.Replace(conf(mipsecdPool.String()), `secret-file = "psk"`, byEAP, 1)
 		m := run(t, strings.Replace(proven, "control-socket", papers.forMipsecd(t, lab.HA)+"control-socket", 1))
 		at := len(a.charon.log(t))
 		must(t, initiate())

@@ -142,7 +142,8 @@ func TestAssignedHomeAddresses(t *testing.T) {
 	w := &town{t, vnet.New(1)}
 	t.Cleanup(w.network.Close)
 	haAddress, careOf := netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8:f1::1")
-	moved, elsewhere := netip.MustParseAddr("2001:db8:f3::1"), w.network.AddLink("elsewhere", netip.MustParsePrefix("2001:db8:f3::/64"))
+	moved := netip.MustParseAddr("2001:db8:f3::1")
+	elsewhere := w.network.AddLink("elsewhere", netip.MustParsePrefix("2001:db8:f3::/64"))
 	ha, _ := w.host("ha", 1, "2001:db8:1::/64", haAddress.String())
 	mn1, at := w.host("mn1", 2, "2001:db8:f1::/64", careOf.String())
 	mn2, _ := w.host("mn2", 3, "2001:db8:f2::/64", "2001:db8:f2::1")
@@ -166,7 +167,8 @@ func TestAssignedHomeAddresses(t *testing.T) {
 	if b := w.binding(homeAgent, "mn1@example.org"); !b.Assigned || b.HomeAddress != one.HomeAddress {
 		t.Errorf("on the home agent %+v", b)
 	}
-	if s, err := node1.Status(); err != nil || !strings.Contains(s.Table(), "assigned\nName servers of ha.example.org: 2001:db8:1::53\n") {
+	const told = "assigned\nName servers of ha.example.org: 2001:db8:1::53\n"
+	if s, err := node1.Status(); err != nil || !strings.Contains(s.Table(), told) {
 		t.Errorf("%v:\n%s", err, s.Table())
 	}
 
@@ -199,8 +201,8 @@ func TestAssignedHomeAddresses(t *testing.T) {
 		t.Error(err)
 	}
 	after, err := node1.Status()
-	if err != nil || len(after.IKESAs) != 1 || after.IKESAs[0].SPIi != before.IKESAs[0].SPIi || *after.Bindings[0].CareOf != moved ||
-		after.Bindings[0].HomeAddress != one.HomeAddress {
+	if err != nil || len(after.IKESAs) != 1 || after.IKESAs[0].SPIi != before.IKESAs[0].SPIi ||
+		*after.Bindings[0].CareOf != moved || after.Bindings[0].HomeAddress != one.HomeAddress {
 		t.Errorf("%v: moved from %+v to %+v", err, before, after)
 	}
 
