@@ -195,7 +195,8 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 		return
 	}
 	if natDenied(in.at, ps) {
-		e.answerError(sa, in, refuse(wire.NotifyUnexpectedNATDetected, "3.9 of RFC 4555", "somebody changes addresses on the way"))
+		e.answerError(sa, in, refuse(wire.NotifyUnexpectedNATDetected, "2.23",
+			"addresses are changed on the way, and RFC 4555 section 3.9 forbids that"))
 		return
 	}
 	first := wire.FindNotify(ps, wire.NotifyInitialContact) != nil

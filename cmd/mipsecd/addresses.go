@@ -23,9 +23,9 @@ func usable(ctx context.Context, w *addrs.Watcher, cfg *configs.Config) <-chan m
 					here.List = append(here.List, a.Addr)
 				}
 			}
-			for _, home := range cfg.Homes {
-				if source, err := addrs.Source(home.HomeAgent); err == nil { // else there is no route
-					here.Sources[home.HomeAgent] = source
+			for _, to := range homeAgents(cfg) {
+				if source, err := addrs.Source(to); err == nil { // else there is no route
+					here.Sources[to] = source
 				}
 			}
 			select {
@@ -36,4 +36,17 @@ func usable(ctx context.Context, w *addrs.Watcher, cfg *configs.Config) <-chan m
 		}
 	}()
 	return out
+}
+
+// homeAgents are the addresses of a mobile node's home agents, each once. A home agent has none to find a way to.
+func homeAgents(cfg *configs.Config) (list []netip.Addr) {
+	if cfg.Role != configs.MobileNode {
+		return nil
+	}
+	for _, home := range cfg.Homes {
+		if !slices.Contains(list, home.HomeAgent) {
+			list = append(list, home.HomeAgent)
+		}
+	}
+	return list
 }
