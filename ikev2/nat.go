@@ -200,7 +200,7 @@ func (e *Engine) keepAlive(sa *ikeSA) {
 func (e *Engine) consentBehindNAT(sa *ikeSA, r spd.Request, then func(spd.Demand, error)) {
 	seen := r
 	seen.Traffic = sa.asSeen(r.Traffic)
-	if r.Mode != spd.Transport || !sa.nat.between() {
+	if r.Mode != spd.Transport || !sa.nat.ours && !sa.nat.theirs {
 		e.consent(sa, r, then)
 		return
 	}

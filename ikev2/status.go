@@ -25,6 +25,7 @@ type ChildStatus struct {
 	Demand  spd.Demand
 	In, Out spd.SAID
 	Suite   string
+	Encap   spd.Encap // of what goes out
 }
 
 // Status lists the IKE_SAs, sorted by peer and SPI.
@@ -40,7 +41,7 @@ func (e *Engine) Status() []SAStatus {
 			s.Peer = sa.peer.Name
 		}
 		for _, c := range sa.children {
-			s.Children = append(s.Children, ChildStatus{Demand: c.demand, In: c.inID(), Out: c.outID(), Suite: c.suite.String()})
+			s.Children = append(s.Children, ChildStatus{Demand: c.demand, In: c.inID(), Out: c.outID(), Suite: c.suite.String(), Encap: c.encap})
 		}
 		out = append(out, s)
 	}

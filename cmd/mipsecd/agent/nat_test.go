@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -33,12 +34,16 @@ func (r *roads) tunnelTo(want netip.AddrPort) {
 		r.t.Fatal(err)
 	}
 	var to []netip.AddrPort
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
-		if to = r.encapsulated(); len(to) == 1 && to[0] == want {
-			return
+	for end := time.Now().Add(20 * time.Second); len(to) != 1 || to[0] != want; time.Sleep(5 * time.Millisecond) {
+		if to = r.encapsulated(); time.Now().After(end) {
+			r.t.Fatalf("the gateway sends to %v, want %s", to, want)
 		}
 	}
-	r.t.Errorf("the gateway sends to %v, want %s", to, want)
+	s, err := r.gateAg.Status()
+	if err != nil || len(s.IKESAs) != 1 || len(s.IKESAs[0].Children) != 1 ||
+		s.IKESAs[0].Children[0].Encap != fmt.Sprintf("udp 4500 -> %d", want.Port()) {
+		r.t.Errorf("status %+v, %v", s.IKESAs, err)
+	}
 }
 
 // A road warrior behind a NAT, which takes another mapping twice: another port, and another address.

@@ -59,6 +59,7 @@ type ChildSA struct {
 	LocalTS  []string   `json:"local_ts"`
 	RemoteTS []string   `json:"remote_ts"`
 	Suite    string     `json:"suite"`
+	Encap    string     `json:"encap"` // the UDP ports of what goes out where a NAT is between, else "none"
 }
 
 // Status asks role and engines how things are. It fails when the agent is not running.
@@ -105,7 +106,7 @@ func describeIKE(sa ikev2.SAStatus) IKESA {
 		out.Children = append(out.Children, ChildSA{
 			Protects: d.Name, Mode: d.Mode.String(), SPIIn: fmt.Sprintf("%08x", c.In.SPI), SPIOut: fmt.Sprintf("%08x", c.Out.SPI),
 			ReqidIn: d.ReqidIn, ReqidOut: d.ReqidOut, Local: d.Local, Remote: d.Remote,
-			LocalTS: texts(d.Traffic.Local), RemoteTS: texts(d.Traffic.Remote), Suite: c.Suite,
+			LocalTS: texts(d.Traffic.Local), RemoteTS: texts(d.Traffic.Remote), Suite: c.Suite, Encap: c.Encap.String(),
 		})
 	}
 	return out

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"mipsecd/spd"
 )
 
 // Table is the status for people, at most 80 columns wide for usual addresses.
@@ -41,7 +43,11 @@ func (s Status) Table() string {
 		fmt.Fprintf(&out, "  %s - %s  SPIs %s %s\n", sa.Local.Addr(), sa.Remote.Addr(), sa.SPIi, sa.SPIr)
 		w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
 		for _, c := range sa.Children {
-			fmt.Fprintf(w, "  %s\t%s\t%s - %s\tin %s\tout %s\n", c.Protects, c.Mode, c.Local, c.Remote, c.SPIIn, c.SPIOut)
+			encap := ""
+			if c.Encap != noEncap {
+				encap = c.Encap
+			}
+			fmt.Fprintf(w, "  %s\t%s\t%s - %s\tin %s\tout %s\t%s\n", c.Protects, c.Mode, c.Local, c.Remote, c.SPIIn, c.SPIOut, encap)
 		}
 		w.Flush()
 	}
@@ -50,6 +56,9 @@ func (s Status) Table() string {
 	}
 	return out.String()
 }
+
+// noEncap is what Status says where ESP is not in UDP.
+var noEncap = spd.Encap{}.String()
 
 func role(initiator bool) string {
 	if initiator {
