@@ -148,6 +148,13 @@ func (x *meeting) childSAsFollow(t *testing.T, alone agreement) {
 // TestStrongSwanAuthLifetime has an authentication repeated (RFC 4478) while traffic passes, of which nothing is lost.
 func TestStrongSwanAuthLifetime(t *testing.T) {
 	bothWays(t, []extension{
+		{"strongSwan says when", func(p *pairing, t *testing.T) { // it does where it cannot begin itself, as with EAP
+			x := p.meetEAP(t, byPassword, newPapers(t, "P-256"), secretText)
+			x.charon.amend(t, "reauth_time = 15s\nover_time = 10s\nrand_time = 0s")
+			first := x.both(t)
+			x.logged(t, 0, `generating IKE_AUTH response \d+ \[ AUTH .*N\(AUTH_LFT\)`)
+			x.renewed(t, first, func() {})
+		}},
 		{"mipsecd wants to", func(p *pairing, t *testing.T) {
 			x := p.meet(t, modern.mipsecd(), modern.peer())
 			x.renewed(t, x.both(t), func() { x.mipsecd.command(t, "reauthenticate", identityHA) })
