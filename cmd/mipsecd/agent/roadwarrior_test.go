@@ -28,6 +28,7 @@ identity = "gw.example.org"
 address = %q
 home-address = "2001:db8:1::100"
 secret-file = "psk"
+accept-redirects = true
 `
 
 const gatewayConfig = `
@@ -50,6 +51,7 @@ var (
 // roads is a road warrior, its gateway and a correspondent, on a virtual network.
 type roads struct {
 	t                  *testing.T
+	network            *vnet.Network
 	links              [2]*vnet.Link
 	careOf             [2]netip.Addr
 	warrior, gateway   *sim.Host
@@ -62,7 +64,7 @@ type roads struct {
 func newRoads(t *testing.T, mobility, gateway string, careOf ...string) *roads {
 	n := vnet.New(1)
 	prefix := netip.MustParsePrefix
-	r := &roads{t: t, addresses: make(chan migrate.Addresses)}
+	r := &roads{t: t, network: n, addresses: make(chan migrate.Addresses)}
 	gw := netip.MustParseAddr(gateway)
 	outside, inside := n.AddLink("outside", spd.Host(gw)), n.AddLink("inside", prefix("2001:db8:1::/64"))
 	away := n.AddLink("correspondent", prefix("2001:db8:c::/64"))
