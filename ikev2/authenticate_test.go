@@ -281,7 +281,7 @@ func TestRFC4877_7_3_ResponderNotProven(t *testing.T) {
 			})
 			mn.key(binding)
 			w.script(certifiedInit + certifiedRequest + certifiedResponse + `
-				MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) ]
+				MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) D ]
 				HA --> INFORMATIONAL response 2 [ ]
 			`)
 			if got := one[spd.KeyFailed](mn).Err.Error(); !strings.Contains(got, "ha.example.org is not proven: ") ||

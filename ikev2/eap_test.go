@@ -225,7 +225,7 @@ func TestRFC7296_2_16_ResponderFirst(t *testing.T) {
 	w.script(eapInit + `
 		MN --> IKE_AUTH request 1 [ IDi N(INITIAL_CONTACT) CERTREQ IDr N(USE_TRANSPORT_MODE) SA TSi TSr ]
 		HA --> IKE_AUTH response 1 [ IDr CERT AUTH EAP ]
-		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) ]
+		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) D ]
 		HA --> INFORMATIONAL response 2 [ ]
 	`)
 	if asked {
@@ -271,7 +271,7 @@ func TestRFC7296_2_16_NoBinding(t *testing.T) {
 			t.Errorf("got %s", got)
 		}
 		w.script(eapBegins + eapConcludes + `
-			MN --> INFORMATIONAL request 5 [ N(AUTHENTICATION_FAILED) ]
+			MN --> INFORMATIONAL request 5 [ N(AUTHENTICATION_FAILED) D ]
 			HA --> INFORMATIONAL response 5 [ ]
 		`)
 		w.settled(0)

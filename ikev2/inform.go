@@ -116,12 +116,12 @@ func (e *Engine) askDelete(sa *ikeSA, spi uint32) {
 // terminate deletes an IKE_SA at the peer and here. What else was to be asked is no longer.
 func (e *Engine) terminate(sa *ikeSA) {
 	if !sa.closing {
-		e.close(sa, &wire.Delete{Protocol: wire.ProtocolIKE}, errors.New("deleted"))
+		e.close(sa, errors.New("deleted"), &wire.Delete{Protocol: wire.ProtocolIKE})
 	}
 }
 
 // close makes an IKE_SA's last request, which tells the peer that it ends.
-func (e *Engine) close(sa *ikeSA, last wire.Payload, why error) {
+func (e *Engine) close(sa *ikeSA, why error, last ...wire.Payload) {
 	e.retire(sa)
 	e.revoke(sa)
 	dropped := sa.queue
@@ -129,7 +129,7 @@ func (e *Engine) close(sa *ikeSA, last wire.Payload, why error) {
 	e.passOn(sa, dropped, errGone)
 	e.ask(sa, &request{
 		exchange: wire.ExchangeInformational,
-		build:    func() []wire.Payload { return []wire.Payload{last} },
+		build:    func() []wire.Payload { return last },
 		done: func(_ []wire.Payload, err error) {
 			if err == nil {
 				e.lose(sa, why)

@@ -160,7 +160,7 @@ func TestRFC7296_2_15_SuiteNotOfThePeer(t *testing.T) {
 func TestRFC7296_2_21_2_WrongResponder(t *testing.T) {
 	refused(t, `
 		HA --> IKE_AUTH response 1 [ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]
-		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) ]
+		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) D ]
 		HA --> INFORMATIONAL response 2 [ ]
 	`, "the peer says that it is other.example.org, not ha.example.org", func(_, ha *host) {
 		ha.peer.LocalID = mustID("other.example.org")
@@ -201,7 +201,7 @@ func TestRFC7296_2_15_ResponderWithoutTheKey(t *testing.T) {
 		&wire.Auth{Method: wire.AuthSharedKey, Data: make([]byte, 32)})
 	w.run()
 	w.script(strings.TrimSuffix(strings.TrimSpace(initialExchanges), "\n") + ` (lost)
-		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) ]
+		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) D ]
 		HA --> INFORMATIONAL response 2 [ ]
 	`)
 	w.settled(0)

@@ -269,9 +269,10 @@ func (n *negotiation) authAnswered(e *Engine, sa *ikeSA, ps []wire.Payload, ni, 
 	return []spd.Demand{n.demand}
 }
 
-// disown ends an IKE_SA whose responder is not who it should be, but has established it (RFC 7296 section 2.21.2).
+// disown ends an IKE_SA whose responder is not who it should be, but has established it (RFC 7296 section 2.21.2). The
+// notification alone should end it; libreswan (4.10) needs the Delete.
 func (e *Engine) disown(sa *ikeSA, why error) {
-	e.close(sa, &wire.Notify{Kind: wire.NotifyAuthenticationFailed}, why)
+	e.close(sa, why, &wire.Notify{Kind: wire.NotifyAuthenticationFailed}, &wire.Delete{Protocol: wire.ProtocolIKE})
 	e.failStranded(sa.peer.Name, why)
 }
 

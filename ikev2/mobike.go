@@ -345,7 +345,7 @@ func (e *Engine) returned(sa *ikeSA, cookie []byte, ps []wire.Payload) bool {
 		return true
 	}
 	if !sa.closing {
-		e.close(sa, &wire.Delete{Protocol: wire.ProtocolIKE}, errors.New("the peer returns another COOKIE2"))
+		e.close(sa, errors.New("the peer returns another COOKIE2"), &wire.Delete{Protocol: wire.ProtocolIKE})
 	}
 	return false
 }

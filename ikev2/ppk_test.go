@@ -158,7 +158,7 @@ func TestRFC8784_3_PPKIdentity(t *testing.T) {
 	ha.forge(wire.ExchangeIKEAuth, 1, true, w.withoutPPKIdentity(ha)...)
 	w.run()
 	w.script(`
-		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) ]
+		MN --> INFORMATIONAL request 2 [ N(AUTHENTICATION_FAILED) D ]
 		HA --> INFORMATIONAL response 2 [ ]
 	`)
 	if got := one[spd.KeyFailed](mn).Err.Error(); got != "the peer does not use the PPK, which is required" {

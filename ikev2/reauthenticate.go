@@ -82,7 +82,7 @@ func (e *Engine) watchAuth(sa *ikeSA) {
 	case sa.original:
 		sa.authTimer = e.after(e.early(left), func() { e.reauthenticate(sa) })
 	default:
-		sa.authTimer = e.after(left, func() { e.close(sa, &wire.Delete{Protocol: wire.ProtocolIKE}, errAuthEnded) })
+		sa.authTimer = e.after(left, func() { e.close(sa, errAuthEnded, &wire.Delete{Protocol: wire.ProtocolIKE}) })
 	}
 }
 
@@ -128,7 +128,7 @@ func (e *Engine) reauthenticationFailed(sa *ikeSA, why error) {
 	switch {
 	case sa.gone != nil || sa.closing || sa.authEnds.IsZero():
 	case e.now.Sub(sa.authEnds) > authGrace:
-		e.close(sa, &wire.Delete{Protocol: wire.ProtocolIKE}, errAuthEnded)
+		e.close(sa, errAuthEnded, &wire.Delete{Protocol: wire.ProtocolIKE})
 	default:
 		e.stop(sa.authTimer)
 		sa.authTimer = e.after(wait, func() { e.reauthenticate(sa) })
@@ -163,6 +163,6 @@ func (e *Engine) renew(old, next *ikeSA, done []spd.Demand) {
 		for _, c := range old.children {
 			e.emit(Remove{c.outID()}) // what the peer has sent may still come
 		}
-		e.close(old, &wire.Delete{Protocol: wire.ProtocolIKE}, errRenewed)
+		e.close(old, errRenewed, &wire.Delete{Protocol: wire.ProtocolIKE})
 	}
 }

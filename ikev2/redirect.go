@@ -115,7 +115,7 @@ func (e *Engine) redirectPeer(sa *ikeSA, to netip.Addr) {
 func (e *Engine) closeLater(sa *ikeSA) {
 	e.after(redirectGrace, func() {
 		if now := sa.heir(); now.gone == nil && !now.closing {
-			e.close(now, &wire.Delete{Protocol: wire.ProtocolIKE}, errRedirected)
+			e.close(now, errRedirected, &wire.Delete{Protocol: wire.ProtocolIKE})
 		}
 	})
 }
@@ -178,7 +178,7 @@ func (e *Engine) followAuth(sa *ikeSA, to netip.Addr) {
 	alone := sa.hs.alone
 	sa.hs.alone = false
 	e.reclaim(e.association(sa.peer.Name), sa)
-	e.close(sa, &wire.Delete{Protocol: wire.ProtocolIKE}, errRedirected)
+	e.close(sa, errRedirected, &wire.Delete{Protocol: wire.ProtocolIKE})
 	e.goTo(sa, to, alone)
 }
 
@@ -186,7 +186,7 @@ func (e *Engine) followAuth(sa *ikeSA, to netip.Addr) {
 func (e *Engine) followInform(sa *ikeSA, to netip.Addr) {
 	a := e.association(sa.peer.Name)
 	e.rewant(a, sa)
-	e.close(sa, &wire.Delete{Protocol: wire.ProtocolIKE}, errRedirected)
+	e.close(sa, errRedirected, &wire.Delete{Protocol: wire.ProtocolIKE})
 	e.goTo(sa, to, len(a.wanted) == 0)
 }
 
