@@ -13,6 +13,7 @@ packages=(
 	tshark                      # an independent reader of packets
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer
 	libcharon-extauth-plugins libcharon-extra-plugins # its EAP
+	libnss3-tools libldns3 libevent-pthreads-2.1-7 # what libreswan, another peer, needs
 	freeradius                  # a RADIUS server
 )
 
@@ -26,13 +27,22 @@ missing=()
 for package in "${packages[@]}"; do
 	installed "$package" || missing+=("$package")
 done
-[[ ${#missing[@]} == 0 ]] && exit 0
+# libreswan's package cannot be installed beside strongSwan's: its files are put apart.
+libreswan=/opt/mipsecd-test/libreswan
+[[ ${#missing[@]} == 0 && -d $libreswan ]] && exit 0
 
-echo "installing ${missing[*]}"
+echo "installing ${missing[*]} and, in $libreswan, libreswan"
 as_root=(env DEBIAN_FRONTEND=noninteractive)
 if [[ $(id -u) != 0 ]]; then
-	command -v sudo >/dev/null || { echo "install.sh: run as root: apt-get install ${missing[*]}" >&2; exit 1; }
+	command -v sudo >/dev/null || { echo "install.sh: run as root: apt-get install ${missing[*]}, and extract the package libreswan to $libreswan" >&2; exit 1; }
 	as_root=(sudo "${as_root[@]}")
 fi
 "${as_root[@]}" apt-get update -q </dev/null
-"${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+[[ ${#missing[@]} == 0 ]] || "${as_root[@]}" apt-get install -q -y --no-install-recommends "${missing[@]}" </dev/null
+if [[ ! -d $libreswan ]]; then
+	apart=$(mktemp -d)
+	trap 'rm -rf "$apart"' EXIT
+	(cd "$apart" && apt-get download -q libreswan && dpkg-deb --extract libreswan_*.deb files)
+	"${as_root[@]}" mkdir -p "${libreswan%/*}"
+	"${as_root[@]}" cp -r "$apart/files" "$libreswan"
+fi

@@ -10,22 +10,36 @@ import (
 	"mipsecd/integration/lab"
 )
 
-// peerDeletes: a Child SA, then the IKE_SA with what is left. After that all can begin anew.
-func (p *pairing) peerDeletes(t *testing.T) {
+// peerDeletesChild: deleting a Child SA leaves another alone.
+func (p *pairing) peerDeletesChild(t *testing.T) {
 	x := p.meet(t, modern.mipsecd(), modern.peer())
 	before := x.both(t)
 	x.peer.deleteChild(t, x.first)
 	if left := x.agreed(t, x.second).children[0]; left != before.children[1] {
 		t.Errorf("deleting a Child SA has changed another: %08x, want %08x", left, before.children[1])
 	}
+}
+
+// peerDeletesIKE: its Child SAs go with the IKE_SA. After that all can begin anew.
+func (p *pairing) peerDeletesIKE(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.peer())
+	x.both(t)
 	x.peer.deleteIKE(t)
 	x.nothing(t)
 	x.establish(t, x.first)
 	x.passesFirst(t)
 }
 
-// mipsecdDeletes: somebody takes one SA out of mipsecd's kernel, so mipsecd deletes the pair on both hosts.
-func (p *pairing) mipsecdDeletes(t *testing.T) {
+// mipsecdDeletesIKE: when mipsecd ends, so does all that it has agreed.
+func (p *pairing) mipsecdDeletesIKE(t *testing.T) {
+	x := p.meet(t, modern.mipsecd(), modern.peer())
+	x.both(t)
+	x.mipsecd.stop(t)
+	x.nothing(t)
+}
+
+// mipsecdDeletesChild: somebody takes one SA out of mipsecd's kernel, so mipsecd deletes the pair on both hosts.
+func (p *pairing) mipsecdDeletesChild(t *testing.T) {
 	x := p.meet(t, modern.mipsecd(), modern.peer())
 	lost := x.both(t).children[0].toHA
 	must(t, x.mipsecdOn.IP(fmt.Sprintf("xfrm state delete src %s dst %s proto esp spi 0x%08x", x.first.mobile, x.first.home, lost)))
@@ -76,10 +90,26 @@ func (p *pairing) mipsecdProbes(t *testing.T) {
 		return err
 	})
 	goOn()
-	if x.mipsecdOn == lab.MN { // with INITIAL_CONTACT, which ends what the peer still has
+	if x.mipsecdOn == lab.MN {
 		x.establish(t, x.first)
-		x.passesFirst(t)
+		x.passesAnew(t)
 	}
+}
+
+// passesAnew has the first kind of traffic pass with the SAs that mipsecd has for it. What the peer still has beside them,
+// libreswan keeps in spite of INITIAL_CONTACT.
+func (x *meeting) passesAnew(t *testing.T) {
+	t.Helper()
+	wait(t, "both kernels have the new SAs", func() error {
+		s, err := x.first.find(kernelSAs(t, x.mipsecdOn))
+		if err == nil {
+			err = x.first.has(kernelSAs(t, x.peerOn), s)
+		}
+		return err
+	})
+	s, err := x.first.find(kernelSAs(t, x.mipsecdOn))
+	must(t, err)
+	x.passes(t, x.first, s)
 }
 
 // unansweredEnd: when mipsecd ends, its SAs go even if the peer does not answer.

@@ -4,7 +4,6 @@ package interop
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -60,55 +59,8 @@ func kernelSAs(t *testing.T, n lab.Node) (list []esp) {
 	return list
 }
 
-// traffic is a kind of traffic that is protected by a Child SA of its own.
-type traffic struct {
-	name                 string // in the configuration of the peer
-	mode                 string
-	mobile, home         netip.Addr // ends of the SAs
-	reqidToHA, reqidToMN int        // mipsecd's
-}
-
-var (
-	// binding is Binding Updates and Acknowledgements: SAs on the home address, wherever the mobile node is.
-	binding = traffic{"binding", "transport", lab.HoA, lab.HomeAgent, reqidBU, reqidBA}
-	// payload is all traffic of the home address, in a tunnel from the care-of address.
-	payload = traffic{"payload", "tunnel", careOf, lab.HomeAgent, reqidPayloadToHA, reqidPayloadToMN}
-)
-
 // spis are those of a Child SA's two SAs.
 type spis struct{ toHA, toMN uint32 }
-
-// find picks the SAs of one kind of traffic out of those of mipsecd's host.
-func (k traffic) find(sas []esp) (found spis, err error) {
-	one := func(src, dst netip.Addr, reqid int) (spi uint32) {
-		for _, sa := range sas {
-			if sa.src == src && sa.dst == dst && sa.mode == k.mode && sa.reqid == reqid {
-				if spi != 0 {
-					err = fmt.Errorf("two %s SAs from %s to %s with reqid %d", k.mode, src, dst, reqid)
-				}
-				spi = sa.spi
-			}
-		}
-		if spi == 0 {
-			err = fmt.Errorf("no %s SA from %s to %s with reqid %d, but %v", k.mode, src, dst, reqid, sas)
-		}
-		return spi
-	}
-	return spis{one(k.mobile, k.home, k.reqidToHA), one(k.home, k.mobile, k.reqidToMN)}, err
-}
-
-// has checks that both SAs with these SPIs are among those of the peer's host.
-func (k traffic) has(sas []esp, s spis) error {
-	one := func(src, dst netip.Addr, spi uint32) error {
-		if !slices.ContainsFunc(sas, func(e esp) bool {
-			return e.src == src && e.dst == dst && e.mode == k.mode && e.spi == spi
-		}) {
-			return fmt.Errorf("no %s SA from %s to %s with SPI %08x, but %v", k.mode, src, dst, spi, sas)
-		}
-		return nil
-	}
-	return errors.Join(one(k.mobile, k.home, s.toHA), one(k.home, k.mobile, s.toMN))
-}
 
 // packets is how many packets have used the SAs with these SPIs on a host.
 func (s spis) packets(sas []esp) (toHA, toMN int) {

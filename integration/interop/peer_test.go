@@ -10,8 +10,11 @@ import (
 // peer is the IKEv2 daemon of others that mipsecd is tested against, running on one host of the lab. The methods that take
 // a test fail it when the daemon does not do what it is told.
 type peer interface {
-	// name is what the tests call it.
+	// name is what the tests call it; version is what it says itself that it is.
 	name() string
+	version(*testing.T) string
+	// lacks is why it cannot have a case, after it has shown so, and "" where it can.
+	lacks(t *testing.T, name string) string
 	// configure gives the daemon mipsecd as its one peer, in place of what it had.
 	configure(*testing.T, peerOptions)
 	// initiate has it ask for the Child SA of a kind of traffic, and fails when it does not get it.
@@ -41,11 +44,12 @@ type peerOptions struct {
 	secret   string
 	papers   *papers // certificates in place of the secret
 	liveness string  // how long mipsecd may be silent, as "1s"; without it, for ever
+	lifetime int     // seconds after which it rekeys Child SAs, and soon after IKE_SAs; without it, never
 }
 
 // peerSA is an IKE_SA as a peer tells of it.
 type peerSA struct {
-	spis     string // the initiator's and the responder's, in hexadecimal digits
+	spis     string // the initiator's and the responder's, in hexadecimal digits, if it tells
 	children []childSA
 }
 

@@ -30,15 +30,28 @@ func (p *pairing) peerRekeys(t *testing.T) {
 	x.passes(t, x.second, fifth.children[1])
 }
 
-// mipsecdRekeys: mipsecd rekeys before lifetimes end, and the peer has none.
+// mipsecdRekeys: mipsecd rekeys because its lifetimes are the shorter ones.
 func (p *pairing) mipsecdRekeys(t *testing.T) {
 	m := modern.mipsecd()
 	m.more = "child-lifetime = \"10s\"\nike-lifetime = \"12s\"\n"
-	x := p.meet(t, m, modern.peer())
+	p.rekeyed(t, m, modern.peer())
+}
+
+// peerOutlived: the peer rekeys because its lifetimes are the shorter ones.
+func (p *pairing) peerOutlived(t *testing.T) {
+	o := modern.peer()
+	o.lifetime = 4
+	p.rekeyed(t, modern.mipsecd(), o)
+}
+
+// rekeyed: within lifetimes all SAs are replaced, and traffic goes on.
+func (p *pairing) rekeyed(t *testing.T, m mipsecdOptions, o peerOptions) {
+	x := p.meet(t, m, o)
 	first := x.both(t)
 	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) && other(now, first, 1) })
-	x.bothPass(t, second)
-	x.replaced(t, func(now agreement) bool { return now.ike != first.ike })
+	x.call(t, x.first)
+	x.call(t, x.second)
+	x.replaced(t, func(now agreement) bool { return now.ike != second.ike })
 	x.call(t, x.first)
 	x.call(t, x.second)
 	x.hidden(t)

@@ -23,6 +23,14 @@ func pairCharon(t *testing.T, mipsecdOn lab.Node) *pairing {
 
 func (c *charon) name() string { return "strongSwan" }
 
+func (c *charon) version(t *testing.T) string {
+	t.Helper()
+	return charonVersion.FindStringSubmatch(c.must(t, "--version"))[1]
+}
+
+// lacks: strongSwan has all of the matrix.
+func (c *charon) lacks(*testing.T, string) string { return "" }
+
 func (c *charon) initiate(k traffic) error {
 	_, err := c.control("--initiate", "--child", k.name)
 	return err
@@ -45,8 +53,9 @@ func (c *charon) clear(t *testing.T) {
 func (c *charon) press(t *testing.T) { halfOpen(t, charonCookies) }
 
 var (
-	charonIKE   = regexp.MustCompile(`initiator-spi=([0-9a-f]+) responder-spi=([0-9a-f]+)`)
-	charonChild = regexp.MustCompile(`spi-in=([0-9a-f]+) spi-out=([0-9a-f]+)`)
+	charonVersion = regexp.MustCompile(`(?m)^strongSwan swanctl (\S+)$`)
+	charonIKE     = regexp.MustCompile(`initiator-spi=([0-9a-f]+) responder-spi=([0-9a-f]+)`)
+	charonChild   = regexp.MustCompile(`spi-in=([0-9a-f]+) spi-out=([0-9a-f]+)`)
 )
 
 func (c *charon) established(t *testing.T) (list []peerSA) {

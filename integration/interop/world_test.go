@@ -89,8 +89,11 @@ func (w *world) hidden(t *testing.T) {
 // ping sends echo requests between the home address and the correspondent until one is answered.
 func ping(t *testing.T, from lab.Node) {
 	t.Helper()
-	must(t, echo(from, "-c1", "-i0.2", fmt.Sprintf("-w%.0f", patience.Seconds())))
+	must(t, echo(from, untilAnswered...))
 }
+
+// untilAnswered are the options of ping to go on until there is an answer.
+var untilAnswered = []string{"-c1", "-i0.2", fmt.Sprintf("-w%.0f", patience.Seconds())}
 
 // echo sends echo requests between the home address and the correspondent. It is an error if none is answered.
 func echo(from lab.Node, options ...string) error {
