@@ -67,6 +67,7 @@ conn %%default
 	ike=%s
 	esp=%s
 	keyingtries=1
+	initial-contact=yes
 	retransmit-interval=300
 	retransmit-timeout=3
 	leftupdown=%%disabled
