@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,6 +20,7 @@ import (
 // libreswan is that project's IKE daemon, pluto, on one host of the lab. It is started anew for each configuration.
 type libreswan struct {
 	node     lab.Node
+	address  netip.Addr // of the mobile node
 	children []traffic
 	dir      string
 	cmd      *exec.Cmd // nil while it does not run
@@ -31,12 +33,12 @@ const (
 )
 
 // newLibreswan prepares the daemon, and ends it when the test ends.
-func newLibreswan(t *testing.T, node lab.Node, children ...traffic) *libreswan {
+func newLibreswan(t *testing.T, node lab.Node, mobileNode netip.Addr, children ...traffic) *libreswan {
 	t.Helper()
 	if _, err := os.Lstat(libreswanBin); err != nil {
 		must(t, os.Symlink(filepath.Join(libreswanFiles, libreswanBin), libreswanBin))
 	}
-	l := &libreswan{node: node, children: children, dir: t.TempDir()}
+	l := &libreswan{node: node, address: mobileNode, children: children, dir: t.TempDir()}
 	write(t, l.logFile(), "")
 	t.Cleanup(func() { l.clear(t) })
 	return l
@@ -81,12 +83,13 @@ conn %s
 	type=%s
 	leftsubnet=%s
 	rightsubnet=%s
+	%s
 `
 
 // configure starts the daemon. It has no lifetimes but those that are asked for.
 func (l *libreswan) configure(t *testing.T, o peerOptions) {
 	t.Helper()
-	own, theirs, id, theirID := careOf, lab.HomeAgent, identityMN, "@"+identityHA
+	own, theirs, id, theirID := l.address, lab.HomeAgent, identityMN, "@"+identityHA
 	if l.node == lab.HA {
 		own, theirs, id, theirID = theirs, own, theirID, id
 	}
@@ -107,14 +110,17 @@ func (l *libreswan) configure(t *testing.T, o peerOptions) {
 	s := plutoSuites[o.suite.name]
 	conf := fmt.Sprintf(plutoConf, own, theirs, id, theirID, s.ike, s.esp, strings.Join(more, "\n\t"))
 	for _, k := range l.children {
-		mobile, home := lab.HoA.String()+"/128", lab.HomeAgent.String()+"/128"
-		if k == payload {
+		mobile, home, only := lab.HoA.String()+"/128", lab.HomeAgent.String()+"/128", ""
+		switch k {
+		case payload:
 			home = "::/0"
+		case direct:
+			only = "leftprotoport=tcp\n\trightprotoport=tcp"
 		}
 		if l.node == lab.HA {
 			mobile, home = home, mobile
 		}
-		conf += fmt.Sprintf(plutoConn, k.name, k.mode, mobile, home)
+		conf += fmt.Sprintf(plutoConn, k.name, k.mode, mobile, home, only)
 	}
 	write(t, l.path("ipsec.conf"), conf)
 	write(t, l.path("ipsec.secrets"), fmt.Sprintf("%s %s : PSK %q\n", id, theirID, cmp.Or(o.secret, secretText)))
@@ -317,15 +323,24 @@ func reason(t *testing.T, pattern, program string, args ...string) string {
 	return string(found)
 }
 
-// TestLibreswan is the matrix for libreswan, which has no SAs on other addresses than IKE uses in transport mode: all is in
-// tunnels.
+// TestLibreswan is the matrix for libreswan, in tunnels: in transport mode it has no SAs on other addresses than IKE uses.
 func TestLibreswan(t *testing.T) {
 	twoWays(t, "libreswan", func(t *testing.T, mipsecdOn lab.Node) {
 		on := opposite(mipsecdOn)
 		p := &pairing{world: build(t), mipsecdOn: mipsecdOn, peerOn: on, first: agent, second: payload}
-		p.peer = newLibreswan(t, on, agent, payload)
+		p.peer = newLibreswan(t, on, p.at, agent, payload)
 		p.run(t, p.inMode("tunnel", payload)...)
 		p.run(t, p.matrix()...)
 		p.run(t, testCase{"libreswan's lifetimes are the shorter ones", p.peerOutlived}, testCase{"cookie", p.cookie})
+	})
+}
+
+// TestLibreswanTransport has the mobile node at home, where the home address is the one that IKE uses.
+func TestLibreswanTransport(t *testing.T) {
+	twoWays(t, "libreswan", func(t *testing.T, mipsecdOn lab.Node) {
+		on := opposite(mipsecdOn)
+		p := &pairing{world: buildAtHome(t), mipsecdOn: mipsecdOn, peerOn: on, first: direct}
+		p.peer = newLibreswan(t, on, p.at, direct)
+		p.run(t, p.inMode("transport", direct)...)
 	})
 }

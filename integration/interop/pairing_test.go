@@ -183,7 +183,7 @@ func (x *meeting) daemonsAgree(t *testing.T, children []spis) (ike string, err e
 	if a.SPIi+a.SPIr != b.spis || len(a.Children) != len(children) || len(b.children) != len(children) {
 		return "", fmt.Errorf("not the same IKE_SA with %d Child SAs: mipsecd %+v, %s %+v", len(children), a, x.peer.name(), b)
 	}
-	local, remote := careOf, lab.HomeAgent
+	local, remote := x.at, lab.HomeAgent
 	if x.mipsecdOn == lab.HA {
 		local, remote = remote, local
 	}

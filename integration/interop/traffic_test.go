@@ -3,11 +3,14 @@
 package interop
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"testing"
+	"time"
 
 	"mipsecd/integration/lab"
 )
@@ -31,6 +34,9 @@ var (
 	// agent is all traffic of the home address with the home agent itself, in a tunnel of its own.
 	agent = traffic{name: "agent", mode: "tunnel", mobile: careOf, home: lab.HomeAgent,
 		reqidToHA: 2000, reqidToMN: 2001, policies: "priority 3"}
+	// direct is TCP between the mobile node at home and the home agent.
+	direct = traffic{name: "direct", mode: "transport", mobile: lab.HoA, home: lab.HomeAgent,
+		reqidToHA: 2002, reqidToMN: 2003, policies: "proto tcp priority 3"}
 )
 
 // addPolicies puts the policies for a kind of traffic on a host, if mipsecd there has none of its own.
@@ -95,5 +101,47 @@ func (w *world) call(t *testing.T, k traffic) {
 	case agent:
 		_, err := lab.MN.Run("ping", append(untilAnswered, "-I", lab.HoA.String(), lab.HomeAgent.String())...)
 		must(t, err)
+	case direct:
+		must(t, exchange())
 	}
+}
+
+// exchange has the mobile node send a line to the home agent by TCP, and the home agent send it back.
+func exchange() error {
+	const port = 7 // echo
+	at := &net.TCPAddr{IP: lab.HomeAgent.AsSlice(), Port: port}
+	var listener net.Listener
+	err := lab.HA.Do(func() (err error) {
+		listener, err = net.ListenTCP("tcp6", at)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	go func() {
+		if conn, err := listener.Accept(); err == nil {
+			defer conn.Close()
+			line, _ := bufio.NewReader(conn).ReadString('\n')
+			fmt.Fprint(conn, line)
+		}
+	}()
+	var conn net.Conn
+	err = lab.MN.Do(func() (err error) {
+		conn, err = (&net.Dialer{Timeout: patience}).Dial("tcp6", at.String())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	const line = "hello\n"
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+		return err
+	}
+	fmt.Fprint(conn, line)
+	if got, err := bufio.NewReader(conn).ReadString('\n'); got != line {
+		return fmt.Errorf("the echo of %q is %q, %v", line, got, err)
+	}
+	return nil
 }

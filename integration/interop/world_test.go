@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"mipsecd/integration/lab"
 	"mipsecd/integration/mobilityd"
 )
@@ -28,8 +30,9 @@ const (
 	secretText = "a secret of the mobile node and its home agent"
 )
 
-// world is the lab with a mobile node away from home.
+// world is the lab with a mobile node away from home, if not said otherwise.
 type world struct {
+	at      netip.Addr // where the mobile node is
 	mobile  *mobilityd.MobileNode
 	home    *mobilityd.HomeAgent
 	capture *lab.Capture
@@ -38,7 +41,7 @@ type world struct {
 // build takes the mobile node to a foreign link, where it registers before there is any IPsec.
 func build(t *testing.T) *world {
 	t.Helper()
-	w := &world{}
+	w := &world{at: careOf}
 	lab.Build(t)
 	w.startDaemons(t)
 	lab.Detach(t, lab.Home)
@@ -68,6 +71,14 @@ func (w *world) startDaemons(t *testing.T) {
 	t.Cleanup(func() { w.home.Close() })
 }
 
+// buildAtHome leaves the mobile node at home, without any Mobile IPv6: libreswan uses no address that two interfaces have.
+func buildAtHome(t *testing.T) *world {
+	t.Helper()
+	lab.Build(t)
+	must(t, lab.MN.IP(fmt.Sprintf("addr del %s/128 dev lo", lab.HoA)))
+	return &world{at: lab.HoA, capture: lab.StartCapture(t, lab.Home)}
+}
+
 // register sends Binding Updates, without any news in them, until one is acknowledged.
 func (w *world) register(t *testing.T) {
 	t.Helper()
@@ -78,9 +89,15 @@ func (w *world) register(t *testing.T) {
 	}
 }
 
-// hidden checks that the foreign link has seen nothing in the clear.
+// hidden checks that the mobile node's link has seen nothing in the clear. At home that is the traffic called direct.
 func (w *world) hidden(t *testing.T) {
 	t.Helper()
+	if w.at == lab.HoA {
+		if n := w.capture.Count(t, func(p lab.Captured) bool { return p.Proto == unix.IPPROTO_TCP }); n > 0 {
+			t.Errorf("%d segments of TCP were seen in the clear", n)
+		}
+		return
+	}
 	for _, packet := range w.capture.Exposed(t, lab.HoA) {
 		t.Error("seen in the clear:", packet)
 	}

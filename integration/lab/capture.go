@@ -32,11 +32,11 @@ type Capture struct {
 // captureBuffer is what the kernel may hold of a link's packets until they are asked for.
 const captureBuffer = 16 << 20
 
-// StartCapture begins to collect the packets on a foreign link, as its router sees them.
+// StartCapture begins to collect the packets on a link, as its router sees them.
 func StartCapture(t testing.TB, link Link) *Capture {
 	t.Helper()
 	c := &Capture{link: link}
-	err := Router.Do(func() error {
+	err := link.at.Do(func() error {
 		device, err := net.InterfaceByName(link.Name)
 		if err != nil {
 			return err

@@ -36,13 +36,14 @@ type Link struct {
 	// Address is the mobile node's on this link: a CoA, or at home its HoA.
 	Address netip.Addr
 	router  netip.Addr
+	at      Node // the router
 }
 
 // The links.
 var (
-	Home     = Link{"home", HoA, HomeAgent}
-	Foreign1 = Link{"foreign1", netip.MustParseAddr("2001:db8:2::100"), netip.MustParseAddr("2001:db8:2::1")}
-	Foreign2 = Link{"foreign2", netip.MustParseAddr("2001:db8:3::100"), netip.MustParseAddr("2001:db8:3::1")}
+	Home     = Link{"home", HoA, HomeAgent, HA}
+	Foreign1 = Link{"foreign1", netip.MustParseAddr("2001:db8:2::100"), netip.MustParseAddr("2001:db8:2::1"), Router}
+	Foreign2 = Link{"foreign2", netip.MustParseAddr("2001:db8:3::100"), netip.MustParseAddr("2001:db8:3::1"), Router}
 )
 
 // acquireExpires is how many seconds the kernel waits for an SA before it calls for it again. Meanwhile it does not move
