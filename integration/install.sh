@@ -13,7 +13,9 @@ packages=(
 	tshark                      # an independent reader of packets
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer
 	libcharon-extauth-plugins libcharon-extra-plugins # its EAP
-	libnss3-tools libldns3 libevent-pthreads-2.1-7 # what libreswan, another peer, needs
+	openiked                    # another
+	# What libreswan needs, the third.
+	libnss3-tools libcap-ng0 libcurl3-nss libevent-core-2.1-7 libevent-pthreads-2.1-7 libldap-2.5-0 libldns3 libunbound8
 	freeradius                  # a RADIUS server
 )
 

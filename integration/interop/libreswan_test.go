@@ -72,7 +72,6 @@ conn %%default
 	initial-contact=yes
 	retransmit-interval=300
 	retransmit-timeout=3
-	initial-contact=yes
 	leftupdown=%%disabled
 	%s
 `
