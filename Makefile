@@ -1,13 +1,13 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo build test lint fuzz deps clean
+.PHONY: help demo build test interoperability lint fuzz deps clean
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 10s
 
 help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-16s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: deps ## see a mobile node keyed, moved and brought home, in one process
 	go run ./cmd/mipsecd demo
@@ -17,7 +17,11 @@ build: deps ## build bin/mipsecd
 
 test: lint ## run all checks and all tests, those on real kernels too
 	integration/install.sh
-	go test -race -count=1 -p 2 -timeout 15m -json ./... | go run ./internal/testsummary
+	go test -race -count=1 -p 2 -timeout 25m -json ./... | go run ./internal/testsummary -table docs/interoperability.md
+
+interoperability: deps ## run the tests with other IKEv2 daemons, and write docs/interoperability.md
+	integration/install.sh
+	go test -count=1 -timeout 25m -json ./integration/interop | go run ./internal/testsummary -table docs/interoperability.md -update
 
 lint: deps ## check format, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt -w needed: $$unformatted"; exit 1; }

@@ -24,6 +24,7 @@ type summary struct {
 	packages                map[string]*pkg
 	passed, failed, skipped int
 	skips                   []string
+	table                   table
 }
 
 // pkg is a package under test.
@@ -42,7 +43,7 @@ type test struct {
 }
 
 func newSummary(out io.Writer) *summary {
-	return &summary{out: out, packages: map[string]*pkg{}}
+	return &summary{out: out, packages: map[string]*pkg{}, table: table{peers: map[string]*peerTable{}}}
 }
 
 // read takes events until the end of the input. Lines that are no events are printed as they are.
@@ -145,6 +146,7 @@ func (s *summary) end(name string, p *pkg) {
 			p.failed++
 		}
 	}
+	s.table.collect(name, p)
 }
 
 func (s *summary) printFailures(p *pkg) {
