@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -95,6 +96,9 @@ type freeradius struct{ dir string }
 func startFreeRADIUS(t *testing.T, p *papers, tlsVersion string) *freeradius {
 	t.Helper()
 	r := &freeradius{dir: t.TempDir()}
+	about, err := lab.CN.Run("freeradius", "-v")
+	must(t, err)
+	t.Logf("version: %s", regexp.MustCompile(`Version ([0-9.]+)`).FindStringSubmatch(about)[1])
 	key := testpki.Key("P-256")
 	cert := p.root.Issue(t, "radius", key, func(c *x509.Certificate) { c.DNSNames = []string{identityRADIUS} })
 	for name, text := range map[string]string{
