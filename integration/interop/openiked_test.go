@@ -27,6 +27,7 @@ import (
 type openIKED struct {
 	node    lab.Node
 	address netip.Addr // of the mobile node
+	child   traffic    // payload or direct
 	dir     string
 	cmd     *exec.Cmd // nil while it does not run
 }
@@ -35,9 +36,9 @@ type openIKED struct {
 const openIKEDFiles = "/etc/iked"
 
 // newOpenIKED prepares the daemon, and ends it when the test ends.
-func newOpenIKED(t *testing.T, node lab.Node, mobileNode netip.Addr) *openIKED {
+func newOpenIKED(t *testing.T, node lab.Node, mobileNode netip.Addr, child traffic) *openIKED {
 	t.Helper()
-	o := &openIKED{node: node, address: mobileNode, dir: t.TempDir()}
+	o := &openIKED{node: node, address: mobileNode, child: child, dir: t.TempDir()}
 	write(t, o.path("log"), "")
 	t.Cleanup(func() { o.clear(t) })
 	return o
@@ -65,7 +66,7 @@ var (
 const openIKEDConf = `
 set enforcesingleikesa
 set dpd_check_interval 0
-ikev2 "peer" %s tunnel esp from %s to %s local %s peer %s ikesa %s childsa %s noesn srcid %s dstid %s \
+ikev2 "peer" %s %s esp %s from %s to %s local %s peer %s ikesa %s childsa %s noesn srcid %s dstid %s \
 	ikelifetime %d lifetime %d %s
 `
 
@@ -74,7 +75,10 @@ func (o *openIKED) configure(t *testing.T, p peerOptions) {
 	t.Helper()
 	o.clear(t)
 	own, theirs, id, theirID, mode := o.address, lab.HomeAgent, identityMN, identityHA, "active"
-	from, to := lab.HoA.String(), "::/0"
+	from, to, only := lab.HoA.String(), "::/0", ""
+	if o.child == direct {
+		to, only = lab.HomeAgent.String(), "proto tcp"
+	}
 	if o.node == lab.HA {
 		own, theirs, id, theirID, mode, from, to = theirs, own, theirID, id, "passive", to, from
 	}
@@ -83,8 +87,7 @@ func (o *openIKED) configure(t *testing.T, p peerOptions) {
 		auth = ""
 	}
 	o.give(t, p.papers)
-	write(t, o.path("conf"), fmt.Sprintf(openIKEDConf, mode, from, to,
-		own, theirs, openIKEDIKE[p.ike], openIKEDESP[p.esp], id, theirID, p.lifetime*3/2, p.lifetime, auth))
+	write(t, o.path("conf"), fmt.Sprintf(openIKEDConf, mode, o.child.mode, only, from, to, own, theirs, openIKEDIKE[p.ike], openIKEDESP[p.esp], id, theirID, p.lifetime*3/2, p.lifetime, auth))
 	if mode == "passive" {
 		start := len(o.log(t))
 		must(t, o.start())
@@ -314,24 +317,37 @@ func because(t *testing.T, err error, pattern string) string {
 }
 
 // pairOpenIKED is iked as mipsecd's peer. It has one Child SA in an IKE_SA, and on Linux no AES-GCM for ESP.
-func pairOpenIKED(t *testing.T, w *world, mipsecdOn lab.Node) *pairing {
+func pairOpenIKED(t *testing.T, w *world, mipsecdOn lab.Node, child traffic) *pairing {
 	t.Helper()
 	on := opposite(mipsecdOn)
-	return &pairing{world: w, mipsecdOn: mipsecdOn, peerOn: on, first: payload, withoutGCM: true,
-		peer: newOpenIKED(t, on, w.at)}
+	return &pairing{world: w, mipsecdOn: mipsecdOn, peerOn: on, first: child, withoutGCM: true,
+		peer: newOpenIKED(t, on, w.at, child)}
+}
+
+// withOpenIKED are the cases of one Child SA, in one mode.
+func (p *pairing) withOpenIKED() (cases []testCase) {
+	mode := p.first.mode + " mode, "
+	for _, s := range []suite{modern, suites[1], basic} {
+		cases = append(cases, testCase{mode + "pre-shared key, " + s.name + ", ESP with AES-CBC", func(t *testing.T) { p.basics(t, p.first, s) }})
+	}
+	for _, kind := range []string{"RSA", "P-256", "Ed25519"} {
+		cases = append(cases, testCase{mode + "certificate, " + kind, func(t *testing.T) { p.certified(t, p.first, kind) }})
+	}
+	return cases
+}
+
+// TestOpenIKEDTransport has the mobile node at home, where the home address is the one that IKE uses.
+func TestOpenIKEDTransport(t *testing.T) {
+	twoWays(t, "OpenIKED", func(t *testing.T, mipsecdOn lab.Node) {
+		p := pairOpenIKED(t, buildAtHome(t), mipsecdOn, direct)
+		p.run(t, p.withOpenIKED()...)
+	})
 }
 
 func TestOpenIKED(t *testing.T) {
 	twoWays(t, "OpenIKED", func(t *testing.T, mipsecdOn lab.Node) {
-		p := pairOpenIKED(t, build(t), mipsecdOn)
-		var cases []testCase
-		for _, s := range []suite{modern, suites[1], basic} {
-			cases = append(cases, testCase{"tunnel mode, pre-shared key, " + s.name + ", ESP with AES-CBC", func(t *testing.T) { p.basics(t, payload, s) }})
-		}
-		for _, kind := range []string{"RSA", "P-256", "Ed25519"} {
-			cases = append(cases, testCase{"tunnel mode, certificate, " + kind, func(t *testing.T) { p.certified(t, payload, kind) }})
-		}
-		p.run(t, append(cases,
+		p := pairOpenIKED(t, build(t), mipsecdOn, payload)
+		p.run(t, append(p.withOpenIKED(),
 			testCase{"OpenIKED rekeys", p.peerRekeys},
 			testCase{"OpenIKED's lifetimes are the shorter ones", p.peerRekeysOne},
 			testCase{"OpenIKED deletes a Child SA", p.peerDeletesChild},
