@@ -166,6 +166,7 @@ func (s *scenario) described(t *testing.T, k traffic, with netip.Addr, spis pair
 			Protects: k.protects, Mode: k.mode.String(), Local: with, Remote: lab.HomeAgent,
 			LocalTS: []string{k.tsi}, RemoteTS: []string{k.tsr}, ReqidIn: toMN, ReqidOut: toHA,
 			SPIIn: fmt.Sprintf("%08x", spis.toMN), SPIOut: fmt.Sprintf("%08x", spis.toHA),
+			Encap: "none",
 		}
 		if n == lab.HA {
 			want.Local, want.Remote = want.Remote, want.Local
