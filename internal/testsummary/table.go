@@ -18,9 +18,10 @@ type table struct {
 
 // peerTable is one peer's part.
 type peerTable struct {
-	version string
-	order   []string // of the cases, as they ran
-	cases   map[string]*[2]string
+	version  string
+	features []string               // as they ran
+	order    map[string][2][]string // of a feature's cases, for either column: which of the two ends first is left to chance
+	cases    map[string]*[2]string
 }
 
 // peerNames are how the peers are written in names of tests, and how they write themselves.
@@ -56,7 +57,7 @@ func (tb *table) take(name string, t *test, leaf bool) {
 			continue
 		}
 		if tb.peers[known.name] == nil {
-			tb.peers[known.name] = &peerTable{cases: map[string]*[2]string{}}
+			tb.peers[known.name] = &peerTable{order: map[string][2][]string{}, cases: map[string]*[2]string{}}
 		}
 		p := tb.peers[known.name]
 		if m := versionLine.FindStringSubmatch(t.output.String()); m != nil {
@@ -85,9 +86,14 @@ func (p *peerTable) take(feature, who string, path []string, t *test) {
 		path = slices.Insert(path, 0, feature)
 	}
 	name := strings.Join(path, ": ")
+	order, known := p.order[feature]
+	if !known {
+		p.features = append(p.features, feature)
+	}
+	order[column] = append(order[column], name)
+	p.order[feature] = order
 	if p.cases[name] == nil {
 		p.cases[name] = &[2]string{}
-		p.order = append(p.order, name)
 	}
 	verdict := map[string]string{"pass": "passes", "skip": "skipped"}[t.verdict]
 	if m := lacksLine.FindStringSubmatch(t.output.String()); m != nil && verdict == "passes" {
@@ -143,12 +149,24 @@ func (tb *table) text() string {
 		}
 		fmt.Fprintf(&out, "\n## %s\n\n%s\n\n| case | mipsecd initiates | %s initiates |\n|---|---|---|\n",
 			known.name, p.shown(), cmp.Or(map[string]string{"FreeRADIUS": "strongSwan"}[known.name], known.name))
-		for _, name := range p.order {
+		for _, name := range p.rows() {
 			c := p.cases[name]
 			fmt.Fprintf(&out, "| %s | %s | %s |\n", name, cmp.Or(c[0], "-"), cmp.Or(c[1], "-"))
 		}
 	}
 	return out.String()
+}
+
+// rows are the cases, of each feature first those that mipsecd initiates.
+func (p *peerTable) rows() (list []string) {
+	for _, feature := range p.features {
+		for _, name := range slices.Concat(p.order[feature][0], p.order[feature][1]) {
+			if !slices.Contains(list, name) {
+				list = append(list, name)
+			}
+		}
+	}
+	return list
 }
 
 // shown is a line about the peer.

@@ -65,6 +65,19 @@ Version unknown; cases: 1 lacks.
 	}
 }
 
+// Whichever side's tests end first, the page is the same.
+func TestTableHasOneOrder(t *testing.T) {
+	line := func(who, name string) string {
+		return `{"Action":"pass","Package":"m/integration/interop","Test":"TestStrongSwanNAT/` + who + `_initiates/` + name + `"}` + "\n"
+	}
+	ours, theirs := line("mipsecd", "a")+line("mipsecd", "c"), line("strongSwan", "b")+line("strongSwan", "c")
+	const end = `{"Action":"pass","Package":"m/integration/interop"}`
+	one, other := shownBy(t, ours+theirs+end).text(), shownBy(t, theirs+ours+end).text()
+	if one != other || !strings.Contains(one, "| NAT: a | passes | - |\n| NAT: c | passes | passes |\n| NAT: b | - | passes |\n") {
+		t.Errorf("%s\nand\n%s", one, other)
+	}
+}
+
 func TestTableIsCompared(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "interoperability.md")
 	shown := shownBy(t, interopRun)
