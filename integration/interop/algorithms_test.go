@@ -15,11 +15,13 @@ import (
 // in an IKE_SA and, if Child SAs have it, in the kernels' SAs. The kernels lack none of them.
 func TestStrongSwanAlgorithms(t *testing.T) {
 	buildBinary(t)
-	uml.Run(t, func(t *testing.T) {
-		p := pairCharon(t, lab.MN)
-		for _, s := range algorithms {
-			t.Run(s.ike, func(t *testing.T) { p.algorithms(t, suite{ike: s.ike, esp: s.esp}, s.kernel) })
-		}
+	t.Run("mipsecd initiates", func(t *testing.T) {
+		uml.Run(t, func(t *testing.T) {
+			p := pairCharon(t, lab.MN)
+			for _, s := range algorithms {
+				t.Run(s.ike+", ESP "+s.esp, func(t *testing.T) { p.algorithms(t, suite{ike: s.ike, esp: s.esp}, s.kernel) })
+			}
+		})
 	})
 }
 
