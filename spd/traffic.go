@@ -131,13 +131,22 @@ func Narrow(offered, allowed []TrafficSelector) []TrafficSelector {
 	var both []TrafficSelector
 	for _, o := range offered {
 		for _, a := range allowed {
-			if t, ok := o.Intersect(a); ok && !CoveredBy([]TrafficSelector{t}, both) {
-				both = slices.DeleteFunc(both, t.Contains)
-				both = append(both, t)
+			if t, ok := o.Intersect(a); ok {
+				both = Union(both, t)
 			}
 		}
 	}
 	return both
+}
+
+// Union adds to a set, which it takes over, the selectors that none of it contains; those that they contain go.
+func Union(all []TrafficSelector, more ...TrafficSelector) []TrafficSelector {
+	for _, t := range more {
+		if !CoveredBy([]TrafficSelector{t}, all) {
+			all = append(slices.DeleteFunc(all, t.Contains), t)
+		}
+	}
+	return all
 }
 
 // CoveredBy reports whether each selector of inner lies within one of outer.

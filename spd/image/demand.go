@@ -54,20 +54,10 @@ func (m *Image) demand(out spd.Selector, t spd.Template) spd.Demand {
 	for _, out := range m.together(out, t) {
 		in, _ := m.inbound(out, t)
 		one := spd.NewTraffic(out, in)
-		d.Traffic.Local = union(d.Traffic.Local, one.Local)
-		d.Traffic.Remote = union(d.Traffic.Remote, one.Remote)
+		d.Traffic.Local = spd.Union(d.Traffic.Local, one.Local...)
+		d.Traffic.Remote = spd.Union(d.Traffic.Remote, one.Remote...)
 	}
 	return d
-}
-
-// union adds the selectors that are not covered yet.
-func union(all, more []spd.TrafficSelector) []spd.TrafficSelector {
-	for _, ts := range more {
-		if !spd.CoveredBy([]spd.TrafficSelector{ts}, all) {
-			all = append(slices.DeleteFunc(all, ts.Contains), ts)
-		}
-	}
-	return all
 }
 
 // inbound finds the inbound policy that goes with an outbound one: its mirror image, else the first that lets in what the
