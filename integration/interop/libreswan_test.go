@@ -330,7 +330,7 @@ func TestLibreswan(t *testing.T) {
 		p.peer = newLibreswan(t, on, p.at, agent, payload)
 		p.run(t, p.inMode("tunnel", payload)...)
 		p.run(t, p.matrix()...)
-		p.run(t, testCase{"libreswan's lifetimes are the shorter ones", p.peerOutlived}, testCase{"cookie", p.cookie})
+		p.run(t, testCase{"libreswan's lifetimes are the shorter ones", p.peerOutlived(4)}, testCase{"cookie", p.cookie})
 	})
 }
 

@@ -349,7 +349,7 @@ func TestOpenIKED(t *testing.T) {
 		p := pairOpenIKED(t, build(t), mipsecdOn, payload)
 		p.run(t, append(p.withOpenIKED(),
 			testCase{"OpenIKED rekeys", p.peerRekeys},
-			testCase{"OpenIKED's lifetimes are the shorter ones", p.peerRekeysOne},
+			testCase{"OpenIKED's lifetimes are the shorter ones", p.peerOutlived(8)},
 			testCase{"OpenIKED deletes a Child SA", p.peerDeletesChild},
 			testCase{"OpenIKED deletes the IKE_SA", p.peerDeletesIKE},
 			testCase{"mipsecd deletes a Child SA", p.mipsecdDeletesChild},
@@ -363,32 +363,7 @@ func TestOpenIKED(t *testing.T) {
 		if mipsecdOn == lab.HA { // iked never asks for cookies
 			p.run(t, testCase{"cookie", p.cookie})
 		} else { // iked does not hear the end of an IKE_SA that it has begun and mipsecd has rekeyed
-			p.run(t, testCase{"mipsecd's lifetimes are the shorter ones", p.mipsecdRekeysOne})
+			p.run(t, testCase{"mipsecd's lifetimes are the shorter ones", p.mipsecdRekeys})
 		}
 	})
-}
-
-// mipsecdRekeysOne is mipsecdRekeys for a peer that has one Child SA.
-func (p *pairing) mipsecdRekeysOne(t *testing.T) {
-	m := modern.mipsecd()
-	m.more = "child-lifetime = \"10s\"\nike-lifetime = \"12s\"\n"
-	p.rekeyedOne(t, m, modern.peer())
-}
-
-// peerRekeysOne is peerOutlived for a peer that has one Child SA.
-func (p *pairing) peerRekeysOne(t *testing.T) {
-	o := modern.peer()
-	o.lifetime = 8
-	p.rekeyedOne(t, modern.mipsecd(), o)
-}
-
-// rekeyedOne: within lifetimes the Child SA and the IKE_SA are replaced, and traffic goes on.
-func (p *pairing) rekeyedOne(t *testing.T, m mipsecdOptions, o peerOptions) {
-	x := p.meet(t, m, o)
-	first := x.both(t)
-	second := x.replaced(t, func(now agreement) bool { return other(now, first, 0) })
-	x.call(t, x.first)
-	x.replaced(t, func(now agreement) bool { return now.ike != second.ike })
-	x.call(t, x.first)
-	x.hidden(t)
 }
