@@ -17,6 +17,9 @@ func (d *document) assigning() []field {
 			Meaning: "the prefix of the home link, out of which home addresses are assigned"}),
 		bind(&d.Pool.Ranges, oneOrMore(addressRange), Key{Name: "pool", Role: HomeAgent,
 			Meaning: "the home addresses that are assigned; without it all of home-prefix that no configuration names"}),
+		bind(&d.Pool.Autoconfiguration, boolean, Key{Name: "autoconfiguration", Role: HomeAgent, Default: "false",
+			Meaning: "a mobile node may make its home address out of home-prefix itself (RFC 5026 section 5.3.2), if its " +
+				"home-address is assigned here; without it, it is told to use one that is assigned"}),
 		bind(&d.Pool.Hold, duration("1m", "720h"), Key{Name: "address-hold", Role: HomeAgent, Default: `"1h"`,
 			Meaning: "how long an assigned home address stays a mobile node's after its last IKE_SA has ended"}),
 		bind(&d.Pool.DNS, oneOrMore(address), Key{Name: "dns", Role: HomeAgent,
@@ -50,27 +53,47 @@ func parseRange(s string) (r homeagent.Range, ok bool) {
 	return r, okFirst && okLast && r.First.Compare(r.Last) <= 0
 }
 
-// assignedWord is the home address of who has none of its own.
-const assignedWord = "assigned"
+// The home addresses of who has none from the start.
+const (
+	assignedWord       = "assigned"
+	autoconfiguredWord = "autoconfigured"
+)
 
-// orAssigned takes the word "assigned" for the zero Addr, too.
-func orAssigned(k kind[[]netip.Addr]) kind[[]netip.Addr] {
-	want := k.want + `, or "` + assignedWord + `"`
-	return kind[[]netip.Addr]{want, func(v any) ([]netip.Addr, error) {
-		if v == assignedWord {
-			return []netip.Addr{{}}, nil
+// homeAddresses are those of a peer: one that is not known yet is the zero Addr.
+type homeAddresses struct {
+	list           []netip.Addr
+	autoconfigured bool
+}
+
+func (h homeAddresses) open() bool { return len(h.list) == 1 && !h.list[0].IsValid() }
+
+// homesFor takes addresses; or that one is assigned or, on the mobile node, made by itself.
+func homesFor(role Role) kind[homeAddresses] {
+	configured := oneOrMore(address)
+	want := configured.want + `, or "` + assignedWord + `"`
+	if role == MobileNode {
+		want += ` or "` + autoconfiguredWord + `"`
+	}
+	return kind[homeAddresses]{want, func(v any) (h homeAddresses, err error) {
+		h.autoconfigured = v == autoconfiguredWord && role == MobileNode
+		if h.autoconfigured || v == assignedWord {
+			h.list = []netip.Addr{{}}
+			return h, nil
 		}
-		list, err := k.read(v)
+		h.list, err = configured.read(v)
 		if _, isList := v.([]any); err != nil && !isList {
 			err = fault(v, want)
 		}
-		return list, err
+		return h, err
 	}}
 }
 
 // checkPool holds that there is something to assign where something is to be assigned.
 func (r *reader) checkPool(d *document, t table) {
 	p := d.Pool
+	if p.Autoconfiguration && !p.Prefix.IsValid() {
+		r.report(t.at.key("autoconfiguration"), "autoconfiguration", "there is no home-prefix; want that of the home link")
+	}
 	for i, x := range p.Ranges {
 		at := t.at.key("pool")
 		switch {
@@ -89,8 +112,13 @@ func (r *reader) checkPool(d *document, t table) {
 
 // assigned checks the home address of a peer that is assigned; on a mobile node it is asked for.
 func (r *reader) assigned(to *ikev2.Peer, d *document, t table, p *peer) {
-	open := len(p.homeAddresses) == 1 && !p.homeAddresses[0].IsValid()
+	open := p.homeAddresses.open()
 	switch {
+	case p.homeAddresses.autoconfigured && p.wished.IsValid():
+		r.report(t.at.key("wished-address"), t.key("wished-address"), "the mobile node makes its home address itself; want home-address = %q",
+			assignedWord)
+	case p.homeAddresses.autoconfigured:
+		to.Wish = &spd.Wish{HomePrefix: true, DNS: true}
 	case open && r.role == HomeAgent && !d.Pool.Prefix.IsValid():
 		r.report(t.at.key("home-address"), t.key("home-address"),
 			"got %q without a home-prefix to assign it from; want that at the top, or an address", assignedWord)

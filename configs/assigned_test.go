@@ -30,3 +30,20 @@ func TestAssignedHomeAddress(t *testing.T) {
 		t.Errorf("home %+v, wish %+v", c.Homes[0], c.Peers[0].Wish)
 	}
 }
+
+// A mobile node that makes its home address itself asks for the home prefix alone (RFC 5026 section 5.3.2).
+func TestAutoconfiguredHomeAddress(t *testing.T) {
+	const configured = `home-address = "2001:db8:1::100"`
+	c := parse(t, strings.Replace(mobileNode("", ""), configured, `home-address = "autoconfigured"`, 1))
+	if w := c.Peers[0].Wish; c.Homes[0].HomeAddress.IsValid() || !c.Homes[0].Autoconfigured || w == nil ||
+		len(w.Addresses) != 0 || !w.DNS || !w.HomePrefix {
+		t.Errorf("home %+v, wish %+v", c.Homes[0], w)
+	}
+	if got := Describe(c); !strings.Contains(got, "\nautoconfigured, home agent ha.example.org, K bit\n") {
+		t.Errorf("described as\n%s", got)
+	}
+	c = parse(t, homeAgent("home-prefix = \"2001:db8:1::/64\"\nautoconfiguration = true", ""))
+	if !c.Pool.Autoconfiguration {
+		t.Errorf("pool %+v", c.Pool)
+	}
+}

@@ -29,6 +29,9 @@ func Describe(c *Config) string {
 		address, peer, mobility := home.HomeAddress.String(), "mobile node", "K bit"
 		if !home.HomeAddress.IsValid() {
 			address = assignedWord
+			if home.Autoconfigured {
+				address = autoconfiguredWord
+			}
 		}
 		if c.Role == MobileNode {
 			peer = "home agent"

@@ -165,7 +165,7 @@ func (r *reader) name(d *document, u *used, t table, p *peer) string {
 
 // homes adds the home addresses of a peer.
 func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
-	for _, a := range p.homeAddresses {
+	for _, a := range p.homeAddresses.list {
 		if a == p.address {
 			r.report(t.at.key("home-address"), t.key("home-address"),
 				"got %s, which is the home agent's own; want the mobile node's", a)
@@ -178,7 +178,7 @@ func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
 				HomeAddress: a, HomeAgent: p.address, What: p.protect, Network: p.network, Level: d.level,
 				Reqid: d.reqidBase + uint32(len(d.Homes))*migrate.ReqidsPerHome,
 			},
-			Peer: name, Mobility: p.mobility, KeyMobility: p.keyMobility,
+			Peer: name, Mobility: p.mobility, KeyMobility: p.keyMobility, Autoconfigured: p.homeAddresses.autoconfigured,
 		})
 	}
 }

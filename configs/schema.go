@@ -188,7 +188,7 @@ type peer struct {
 	identity      ikev2.Identity
 	name          string
 	address       netip.Addr // of a home agent
-	homeAddresses []netip.Addr
+	homeAddresses homeAddresses
 	wished        netip.Addr
 	secretFile    string
 	eapSettings
@@ -200,11 +200,14 @@ type peer struct {
 
 // fields are the keys in a configuration of this role.
 func (p *peer) fields(role Role) []field {
+	homes := "the mobile node's home address, or several; or that the home agent assigns it one"
 	list := []field{
 		bind(&p.identity, identity, Key{Name: "identity", Required: true, Meaning: "who the peer proves to be"}),
 		bind(&p.name, label, Key{Name: "name", Meaning: "what it is called in logs and commands; without it, its identity"}),
 	}
 	if role == MobileNode {
+		homes += "; or that it makes one itself out of the home prefix, which the home agent tells it (RFC 5026 section 5.3.2), the " +
+			"same again with host-secret-file"
 		list = append(list, bind(&p.address, anyAddress, Key{Name: "address", Required: true,
 			Meaning: "the home agent's address; IPv4 for a road warrior's gateway only"}),
 			bind(&p.wished, address, Key{Name: "wished-address",
@@ -217,8 +220,7 @@ func (p *peer) fields(role Role) []field {
 			Meaning: "where this mobile node is sent once it has proven who it is, if it follows (RFC 5685)"}))
 	}
 	list = append(list,
-		bind(&p.homeAddresses, orAssigned(oneOrMore(address)), Key{Name: "home-address", Required: true,
-			Meaning: "the mobile node's home address, or several; or that the home agent assigns it one"}),
+		bind(&p.homeAddresses, homesFor(role), Key{Name: "home-address", Required: true, Meaning: homes}),
 		bind(&p.secretFile, path, Key{Name: "secret-file",
 			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets, as they are or after 0x in hexadecimal; mode 600; without it, certificates prove the peer",
 				minSecret, maxSecret)}),

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mipsecd/migrate"
+	"mipsecd/mobility"
 	"mipsecd/spd"
 )
 
@@ -57,7 +58,9 @@ func (g *guests) leave(now time.Time, who *guest) {
 	}
 }
 
-// assign answers what a mobile node wishes to be assigned. One whose home addresses are configured is told these.
+// assign answers what a mobile node wishes to be assigned. One whose home addresses are configured is told these. One that
+// asks for the home prefix alone would make an address of its own out of it: if it may not, it is assigned one (RFC 5026
+// section 5.3.2).
 func (a *Agent) assign(r spd.AddressRequest) spd.AddressGrant {
 	g := spd.AddressGrant{Request: r.Request}
 	if r.HomePrefix {
@@ -66,16 +69,19 @@ func (a *Agent) assign(r spd.AddressRequest) spd.AddressGrant {
 	if r.DNS {
 		g.DNS = a.guests.pool.DNS
 	}
+	who := a.guests.byPeer[r.Peer]
 	wanted := len(r.Addresses)
-	if r.HomePrefix {
+	if r.HomePrefix && !(who != nil && a.guests.pool.Autoconfiguration) {
 		wanted = max(wanted, 1)
 	}
-	if who := a.guests.byPeer[r.Peer]; who != nil && wanted > 0 && !who.address.IsValid() {
+	if who != nil && wanted > 0 {
 		var wish netip.Addr
 		if len(r.Addresses) > 0 {
 			wish = r.Addresses[0]
 		}
-		a.lodge(who, wish)
+		if !who.address.IsValid() || r.Anew && wish.IsValid() && wish != who.address {
+			a.lodge(who, a.guests.pool.pick(who.open.Peer, wish, a.guests.taken))
+		}
 	}
 	addresses := a.homes.AddressesWith(r.Peer)
 	for _, home := range addresses[:min(wanted, len(addresses))] {
@@ -87,11 +93,34 @@ func (a *Agent) assign(r spd.AddressRequest) spd.AddressGrant {
 	return g
 }
 
-// lodge gives a guest an address, if one is left.
-func (a *Agent) lodge(who *guest, wish netip.Addr) {
-	address := a.guests.pool.pick(who.open.Peer, wish, a.guests.taken)
+// claim gives a guest the address for which it asks for SAs, if it may have made that itself and nobody has it.
+func (a *Agent) claim(r spd.Request) {
+	who, pool := a.guests.byPeer[r.Peer], a.guests.pool
+	address := soleAddress(r.Traffic.Remote)
+	if who == nil || !pool.Autoconfiguration || a.guests.taken[address] || !pool.Prefix.Contains(address) ||
+		mobility.IsAnycast(pool.Prefix, address) {
+		return
+	}
+	a.lodge(who, address)
+}
+
+// soleAddress is the one address that traffic selectors are about, or the zero Addr.
+func soleAddress(list []spd.TrafficSelector) netip.Addr {
+	other := func(ts spd.TrafficSelector) bool { return ts.Start != list[0].Start || ts.End != list[0].Start }
+	if len(list) == 0 || slices.ContainsFunc(list, other) {
+		return netip.Addr{}
+	}
+	return list[0].Start
+}
+
+// lodge gives a guest an address that is free, in place of one that it has; with the zero Addr it keeps that.
+func (a *Agent) lodge(who *guest, address netip.Addr) {
 	if !address.IsValid() {
 		return
+	}
+	if old := who.address; old.IsValid() {
+		a.evict(who)
+		a.tell(spd.Vacate{Peer: who.open.Peer, Address: old})
 	}
 	who.address = address
 	a.guests.taken[address] = true
@@ -122,15 +151,20 @@ func (a *Agent) keyed(peer string, id uint64, up bool) {
 	}
 }
 
+// evict frees the address of a guest.
+func (a *Agent) evict(who *guest) {
+	a.expect(who.address, true)
+	a.emit(a.homes.Release(who.address)...)
+	delete(a.guests.taken, who.address)
+	who.address = netip.Addr{}
+}
+
 // tick frees the addresses of those who have left.
 func (a *Agent) tick() {
 	for at := a.Deadline(); !at.IsZero() && !a.now.Before(at); at = a.Deadline() {
 		who := a.guests.leaving[0]
 		a.guests.leaving = a.guests.leaving[1:]
-		a.expect(who.address, true)
-		a.emit(a.homes.Release(who.address)...)
-		delete(a.guests.taken, who.address)
-		who.address = netip.Addr{}
+		a.evict(who)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 // 4.2: the home agent MUST verify that the identity may create SAs for that HoA). A request that names an address for
 // which the peer does not speak is refused as a whole; one that leaves the address open, by a range, is narrowed.
 func (a *Agent) authorize(r spd.Request) spd.Grant {
+	a.claim(r)
 	if err := a.vacant(r.Peer); err != nil {
 		return spd.Grant{Request: r.Request, Err: err}
 	}

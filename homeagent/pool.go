@@ -16,6 +16,8 @@ type Pool struct {
 	// anycast addresses at its two ends.
 	Ranges []Range
 	DNS    []netip.Addr
+	// Autoconfiguration lets a mobile node make an address of its own under Prefix (RFC 5026 section 5.3.2).
+	Autoconfiguration bool
 	// Hold is how long an address stays a mobile node's after its last IKE_SA has ended.
 	Hold time.Duration
 }
@@ -23,9 +25,7 @@ type Pool struct {
 // Range is the addresses from First to Last.
 type Range struct{ First, Last netip.Addr }
 
-// whole is all addresses that hosts may have under a prefix: not that of the subnet-router anycast (RFC 4291 section
-// 2.6.1) nor the 128 at the end that are for other anycast, as that of home agents is (RFC 2526 section 2). With interface
-// identifiers of 64 bits their end is that of those which are not universal.
+// whole is all addresses that hosts may have under a prefix: those that are not mobility.IsAnycast.
 func whole(p netip.Prefix) []Range {
 	between := func(first, last uint64) Range { return Range{withInterface(p, first), withInterface(p, last)} }
 	first := interfaceID(p.Masked().Addr())

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"mipsecd/spd"
@@ -45,6 +46,8 @@ func (e *Engine) command(c spd.Command) {
 		e.withCurrent(c.Peer, func(sa *ikeSA) { e.redirectPeer(sa, c.To) })
 	case spd.Reauthenticate:
 		e.withCurrent(c.Peer, e.renewAuth)
+	case spd.Vacate:
+		e.vacate(c)
 	case spd.Terminate:
 		e.terminatePeer(c.Peer)
 	case spd.Superseded:
@@ -65,6 +68,9 @@ func (e *Engine) key(c spd.Key) {
 	a := e.association(d.Peer)
 	if a.has(d) {
 		return
+	}
+	if d.Wished.IsValid() {
+		e.assigned[d.Peer] = []netip.Prefix{netip.PrefixFrom(d.Wished, d.Wished.BitLen())}
 	}
 	if sa := a.current(); sa != nil && sa.rekeying == nil {
 		e.createChild(peer, d, nil)
@@ -119,6 +125,28 @@ func (e *Engine) rekeyChild(c *childSA) {
 	if c.ike != nil && !c.deleting && !c.rekeying.pending() && !c.replaced() && !c.ike.closing {
 		e.createChild(c.ike.peer, c.demand, c)
 	}
+}
+
+// vacate deletes the pairs of SAs for an address.
+func (e *Engine) vacate(c spd.Vacate) {
+	a := e.peers[c.Peer]
+	if a == nil {
+		return
+	}
+	its := func(ts spd.TrafficSelector) bool { return ts.Start == c.Address && ts.End == c.Address }
+	about := func(d spd.Demand) bool {
+		return slices.ContainsFunc(d.Traffic.Local, its) || slices.ContainsFunc(d.Traffic.Remote, its)
+	}
+	a.wanted = slices.DeleteFunc(a.wanted, about)
+	for _, sa := range slices.Clone(a.sas) {
+		for _, child := range slices.Clone(sa.children) {
+			if about(child.demand) {
+				e.deleteChild(child, "its home address is given up")
+			}
+		}
+	}
+	orphans := slices.DeleteFunc(slices.Clone(a.orphans), func(c *childSA) bool { return !about(c.demand) })
+	e.removeOrphans(c.Peer, orphans, "its home address is given up")
 }
 
 func (e *Engine) withChild(peer string, id spd.SAID, f func(*childSA)) {

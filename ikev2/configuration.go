@@ -49,7 +49,8 @@ func (e *Engine) wish(peer *Peer) []wire.Payload {
 }
 
 // wishAnswered tells the role what a peer has assigned. That it assigns no address, although one was asked for, is an error
-// (RFC 7296 section 3.15.4).
+// (RFC 7296 section 3.15.4). Who asks only for the home prefix may be assigned an address in place of it (RFC 5026 section
+// 5.3.2).
 func (e *Engine) wishAnswered(peer *Peer, response []wire.Payload) {
 	w := peer.Wish
 	if w == nil {
@@ -59,10 +60,14 @@ func (e *Engine) wishAnswered(peer *Peer, response []wire.Payload) {
 	if p := configurationIn(response, wire.CFGReply); p != nil {
 		n.Assignment = assignment(p)
 	}
-	if len(n.Addresses) > len(w.Addresses) { // a responder must not send more than were requested
-		n.Addresses = n.Addresses[:len(w.Addresses)]
+	most := len(w.Addresses)
+	if most == 0 && wire.FindNotify(response, wire.NotifyUseAssignedHoA) != nil {
+		most = 1
 	}
-	if len(n.Addresses) == 0 && len(w.Addresses) > 0 {
+	if len(n.Addresses) > most { // a responder must not send more than were requested
+		n.Addresses = n.Addresses[:most]
+	}
+	if len(n.Addresses) == 0 && (len(w.Addresses) > 0 || w.HomePrefix && !n.HomePrefix.IsValid()) {
 		if n.Err = errorIn(response); n.Err == nil {
 			n.Err = errors.New("the peer has assigned no address")
 		}
@@ -131,7 +136,7 @@ func (e *Engine) configure(sa *ikeSA, ps []wire.Payload, then func(reply []wire.
 		then(e.configurationReply(asked, spd.Assignment{}), nil)
 		return
 	}
-	r := spd.AddressRequest{Request: e.nextID(), Peer: sa.peer.Name, Wish: w}
+	r := spd.AddressRequest{Request: e.nextID(), Peer: sa.peer.Name, Wish: w, Anew: sa.established}
 	e.wishes[r.Request] = func(g spd.AddressGrant) {
 		switch {
 		case sa.gone != nil:

@@ -6,6 +6,7 @@ import (
 
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
+	"mipsecd/spd"
 )
 
 // sealed builds a message whose payloads are protected by the Encrypted payload (RFC 7296 section 3.14): one datagram, or
@@ -184,6 +185,11 @@ func errorIn(ps []wire.Payload) error {
 
 // peerError is what a peer answered.
 type peerError struct{ notify wire.NotifyType }
+
+// Is lets roles know the answers that they have to tell from others.
+func (p *peerError) Is(target error) bool {
+	return target == spd.ErrTraffic && p.notify == wire.NotifyTSUnacceptable
+}
 
 func (p *peerError) Error() string { return "the peer answered " + p.notify.String() }
 

@@ -137,7 +137,7 @@ func startAgent(
 	if err != nil {
 		t.Fatal(err)
 	}
-	opt, err := agent.FromConfig(cfg)
+	opt, err := agent.FromConfig(cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -53,20 +53,28 @@ func (h *Homes) OpenPath(open Home) (path spd.Path, ok bool) {
 	return path, path.Local.IsValid()
 }
 
-// OpenDemand is what a mobile node asks for first of the home agent of an open home: the first pair of SAs that its
-// policies will want, for whichever address it is assigned.
-func (h *Homes) OpenDemand(open Home, path spd.Path) spd.Demand {
+// FirstDemand is what a mobile node asks for first of the home agent of an open home: the first pair of SAs that its
+// policies will want, for the address that it has been given or, if it has none, for whichever it is assigned.
+func (h *Homes) FirstDemand(open Home, path spd.Path) spd.Demand {
 	all := spd.PrefixRange(netip.PrefixFrom(netip.IPv6Unspecified(), 0))
-	open.HomeAddress = all.Start // stands for it
+	unassigned := !open.HomeAddress.IsValid()
+	if unassigned {
+		open.HomeAddress = all.Start // stands for it
+	}
 	policies := open.Policies(h.onHA, path.Local)
 	out, in := policies[0], policies[1]
 	wanted := func(x Protection) bool { return slices.Contains(open.What, x) }
 	d := spd.Demand{
 		Peer: open.Peer, Name: string(Protections[slices.IndexFunc(Protections, wanted)]), Mode: out.Templates[0].Mode,
-		Traffic: spd.NewTraffic(out.Selector, in.Selector), Unassigned: true, Local: path.Local, Remote: path.Remote,
+		Traffic: spd.NewTraffic(out.Selector, in.Selector), Unassigned: unassigned, Local: path.Local, Remote: path.Remote,
 		ReqidOut: out.Templates[0].Reqid, ReqidIn: in.Templates[0].Reqid,
 	}
-	d.Traffic.Local[0].End = all.End
+	switch {
+	case unassigned:
+		d.Traffic.Local[0].End = all.End
+	case d.Mode == spd.Transport:
+		d.Local = open.HomeAddress
+	}
 	return d
 }
 

@@ -26,6 +26,8 @@ type Home struct {
 	// Peer is the name in the configuration of the home agent on a mobile node, of the mobile node on a home agent.
 	Peer     string
 	Mobility Mobility
+	// Autoconfigured: the mobile node makes the address itself, if the home agent lets it.
+	Autoconfigured bool
 	// KeyMobility is the K bit (RFC 6275 sections 6.1.7 and 6.1.8): the IKE_SA survives movements.
 	KeyMobility bool
 }

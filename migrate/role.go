@@ -42,6 +42,10 @@ type Addresses struct {
 // Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
 type Connect struct{ Peer string }
 
+// Duplicate says that somebody else has a home address of this host's: the home agent has answered a Binding Update with
+// status 134 (RFC 6275 section 6.1.8).
+type Duplicate struct{ HomeAddress netip.Addr }
+
 // End says that the agent ends: what was assigned to this host is given up.
 type End struct{}
 
@@ -55,6 +59,7 @@ func (Addresses) input() {}
 func (Connect) input()   {}
 func (Tick) input()      {}
 func (End) input()       {}
+func (Duplicate) input() {}
 
 // Effect is one thing that a role wants done.
 type Effect interface{ effect() }

@@ -9,15 +9,17 @@ import (
 	"mipsecd/spd"
 )
 
-// tenancy is a home whose address the home agent assigns: nothing calls for SAs before there is one, so the node asks for
-// it at the start, and whenever there is no IKE_SA with the home agent, on which the address depends (RFC 4877 section 9).
+// tenancy is a home whose address the home agent assigns, or agrees to: nothing calls for SAs before there is one, so the
+// node asks for it at the start, and whenever there is no IKE_SA with the home agent, on which the address depends (RFC 4877
+// section 9).
 type tenancy struct {
 	open    migrate.Home
-	address netip.Addr // the zero Addr until one has been assigned
+	address netip.Addr // the zero Addr until there is one
 	sas     map[uint64]bool
 	asking  spd.Path  // while an IKE_SA is being set up for it
 	again   time.Time // when to ask next, while it is not asked
 	wait    time.Duration
+	own
 }
 
 // The waits before a home agent is asked again: one that does not answer after a while that doubles each time, one that
@@ -27,10 +29,10 @@ const (
 	lastWait  = 5 * time.Minute
 )
 
-func (t *tenancy) underWay() bool { return t.asking != spd.Path{} }
+func (t *tenancy) underWay() bool { return t.asking != spd.Path{} || t.claimed.IsValid() }
 
 // settled reports whether there is an address, and an IKE_SA that it depends on.
-func (t *tenancy) settled() bool { return t.address.IsValid() && len(t.sas) > 0 }
+func (t *tenancy) settled() bool { return t.address.IsValid() && len(t.sas) > 0 && !t.underWay() }
 
 // retry asks again in a while.
 func (t *tenancy) retry(now time.Time, wait time.Duration) {
@@ -55,13 +57,26 @@ func (n *Node) seek() {
 		path, ok := n.homes.OpenPath(t.open)
 		switch {
 		case !ok || t.settled():
-		case t.underWay() && len(t.sas) == 0 && !slices.Contains(n.addresses, t.asking.Local):
+		case t.asking != spd.Path{} && len(t.sas) == 0 && !slices.Contains(n.addresses, t.asking.Local):
 			t.asking = path
 			n.tell(spd.Relocate{Peer: t.open.Peer, Path: path, Renew: true})
 		case !t.underWay() && !n.now.Before(t.again):
-			t.asking = path
-			n.tell(spd.Key{Demand: n.homes.OpenDemand(t.open, path), Path: path})
+			n.ask(t, path)
 		}
+	}
+}
+
+// ask asks a home agent for an address.
+func (n *Node) ask(t *tenancy, path spd.Path) {
+	switch {
+	case t.prefix.IsValid():
+		n.claim(t, path)
+	case t.open.Autoconfigured && len(t.sas) > 0: // which the home agent has begun: the prefix is told to who begins
+		t.retry(n.now, firstWait)
+		n.tell(spd.Terminate{Peer: t.open.Peer})
+	default:
+		t.asking = path
+		n.tell(spd.Key{Demand: n.homes.FirstDemand(t.open, path), Path: path})
 	}
 }
 
@@ -90,27 +105,45 @@ func (n *Node) tenant(notice spd.Notice) {
 			}
 		}
 	case spd.KeyFailed:
-		if t := n.tenancyOf(x.Demand.Peer); t != nil && x.Demand.Unassigned && t.underWay() {
+		switch t := n.tenancyOf(x.Demand.Peer); {
+		case t == nil:
+		case t.claims(x.Demand):
+			n.claimFailed(t, x.Err)
+		case x.Demand.Unassigned && t.asking != spd.Path{}:
 			t.retry(n.now, max(2*t.wait, firstWait))
 		}
+	case spd.ChildUp:
+		if t := n.tenancyOf(x.Demand.Peer); t != nil && t.claims(x.Demand) {
+			n.claimed(t)
+		}
 	case spd.Assigned:
-		if t := n.tenancyOf(x.Peer); t != nil && x.Err != nil {
-			n.vacate(t)
-			t.retry(n.now, lastWait)
-			n.tell(spd.Terminate{Peer: x.Peer})
-		} else if t != nil && len(x.Addresses) > 0 {
-			n.settle(t, x)
+		switch t := n.tenancyOf(x.Peer); {
+		case t == nil:
+		case x.Err != nil:
+			n.unassigned(t)
+		case len(x.Addresses) > 0:
+			t.own = own{collisions: t.collisions}
+			n.settle(t, x.Addresses[0].Addr(), x.DNS)
+		case t.open.Autoconfigured:
+			n.autoconfigure(t, x.Assignment)
 		}
 	}
 }
 
-// settle takes the address that is assigned, in place of another one if that is (RFC 4877 section 9).
-func (n *Node) settle(t *tenancy, x spd.Assigned) {
-	address := x.Addresses[0].Addr()
+// unassigned leaves a home agent alone from which there is no address to be had.
+func (n *Node) unassigned(t *tenancy) {
+	n.vacate(t)
+	t.own = own{collisions: t.collisions}
+	t.retry(n.now, lastWait)
+	n.tell(spd.Terminate{Peer: t.open.Peer})
+}
+
+// settle takes an address, in place of another one if there is (RFC 4877 section 9).
+func (n *Node) settle(t *tenancy, address netip.Addr, dns []netip.Addr) {
 	if address != t.address {
 		n.vacate(t)
 		if n.homes.Of(address) != nil || address == t.open.HomeAgent {
-			n.emit(migrate.Report{What: "unusable assignment", Peer: x.Peer, HomeAddress: address, Detail: "it is another's"})
+			n.emit(migrate.Report{What: "unusable assignment", Peer: t.open.Peer, HomeAddress: address, Detail: "it is another's"})
 			return
 		}
 		t.address = address
@@ -118,10 +151,10 @@ func (n *Node) settle(t *tenancy, x spd.Assigned) {
 		n.emit(n.homes.Assign(n.now, t.open, address)...)
 	}
 	t.wait = 0
-	if t.settled() { // else the IKE_SA is the next that is heard of
+	if len(t.sas) > 0 { // else the IKE_SA is the next that is heard of
 		t.asking = spd.Path{}
 	}
-	n.homes.Of(address).DNS = x.DNS
+	n.homes.Of(address).DNS = dns
 }
 
 // vacate gives an assigned address up.

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"mipsecd/internal/secret"
 	"mipsecd/migrate"
 	"mipsecd/mobility"
 	"mipsecd/spd"
@@ -20,13 +21,14 @@ type Node struct {
 	homes     *migrate.Homes
 	addresses []netip.Addr
 	tenancies []*tenancy
+	secret    secret.Bytes
 }
 
-// New makes a mobile node with these home addresses. A home without an address has one assigned by its home agent. With
-// own, mipsecd installs and moves the policies; otherwise the mobility daemon does, and none is touched but those of road
-// warriors.
-func New(homes []migrate.Home, own bool) *Node {
-	n := &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own)}
+// New makes a mobile node with these home addresses. A home without an address has one assigned by its home agent, or
+// makes one by host, which nobody else knows. With own, mipsecd installs and moves the policies; otherwise the mobility daemon
+// does, and none is touched but those of road warriors.
+func New(homes []migrate.Home, own bool, host secret.Bytes) *Node {
+	n := &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own), secret: host}
 	for _, open := range n.homes.Open() {
 		n.tenancies = append(n.tenancies, &tenancy{open: open, sas: map[uint64]bool{}})
 	}
@@ -47,6 +49,8 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		n.addresses = in.List
 		n.emit(n.homes.Attached(n.now, in)...)
 	case migrate.Tick:
+	case migrate.Duplicate:
+		n.renounce(in.HomeAddress)
 	case migrate.End:
 		for _, t := range n.tenancies {
 			n.vacate(t)

@@ -21,7 +21,7 @@ func TestOwnPolicies(t *testing.T) {
 	kernel := memory.New(memory.Options{})
 	b := kernel.Open()
 	defer b.Close()
-	node := New([]migrate.Home{home}, true)
+	node := New([]migrate.Home{home}, true, nil)
 
 	var told []migrate.Effect
 	give := func(in migrate.Input) {

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"mipsecd/internal/secret"
 	"mipsecd/migrate"
 	. "mipsecd/migrate/migratetest"
 	"mipsecd/spd"
@@ -18,8 +19,11 @@ type script struct {
 	node *Node
 }
 
+// hostSecret is what a script's mobile node alone knows.
+var hostSecret = secret.Bytes("the host's own")
+
 func newScript(t *testing.T, own bool, homes ...migrate.Home) script {
-	return script{t, New(homes, own)}
+	return script{t, New(homes, own, hostSecret)}
 }
 
 // step gives the node inputs and wants these effects of all of them together.

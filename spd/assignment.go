@@ -28,6 +28,18 @@ type Assignment struct {
 // ErrUnassigned is the Err of a Grant if the peer is to have an address assigned before it can have SAs.
 var ErrUnassigned = errors.New("no address has been assigned")
 
+// ErrTraffic is in the Err of a KeyFailed if the peer does not accept the traffic selectors, as those of an address for which
+// this host may not speak.
+var ErrTraffic = errors.New("the traffic is refused")
+
+// Vacate says that an address is the mobile node's no longer: the pairs of SAs for it are deleted.
+type Vacate struct {
+	Peer    string
+	Address netip.Addr
+}
+
+func (Vacate) command() {}
+
 // AddressGrant answers an AddressRequest: with what is assigned, or Err says why no address is.
 type AddressGrant struct {
 	Request uint64
@@ -43,6 +55,9 @@ type AddressRequest struct {
 	Request uint64
 	Peer    string
 	Wish
+	// Anew: it is asked for on an IKE_SA that stands. An address that is wished for then is to take the place of that which
+	// the peer has.
+	Anew bool
 }
 
 // Assigned says what a peer has assigned to this host at its wish, or Err why no address, although one was wanted.

@@ -30,8 +30,10 @@ type Demand struct {
 	// Local and Remote are the addresses of the SAs.
 	Local, Remote netip.Addr
 	// Unassigned leaves it to the peer which of the addresses in Traffic.Local this host gets: the traffic is narrowed to
-	// what the peer assigns, and in transport mode Local becomes that.
+	// what the peer assigns, and in transport mode Local becomes that. Wished is the one that it had best be, or the zero Addr
+	// for the one that it was before.
 	Unassigned bool
+	Wished     netip.Addr
 	// ReqidIn and ReqidOut tie the SAs to their policies, each direction to its own.
 	ReqidIn, ReqidOut uint32
 	// Acquire is the sequence number of the kernel's ACQUIRE that asks for the pair, or zero.

@@ -51,14 +51,15 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	agent.AskRADIUS(ctx, cfg)
-	opt, err := agent.FromConfig(cfg)
+	host, err := hostSecret(cfg.HostSecretFile)
+	if err != nil {
+		return fmt.Errorf("host-secret-file: %w", err)
+	}
+	opt, err := agent.FromConfig(cfg, host)
 	if err != nil {
 		return err
 	}
 	opt.Engine.Rand = rand.Reader
-	if opt.Engine.Secret, err = hostSecret(cfg.HostSecretFile); err != nil {
-		return fmt.Errorf("host-secret-file: %w", err)
-	}
 	askResponders(cfg.Trusts, log)
 	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf

@@ -103,6 +103,8 @@ func command(c spd.Command) string {
 		return fmt.Sprintf("expired %s %s %v", c.Peer, c.ID, c.Hard)
 	case spd.Lost:
 		return fmt.Sprintf("lost %s %s", c.Peer, c.ID)
+	case spd.Vacate:
+		return fmt.Sprintf("vacate %s %s", c.Peer, c.Address)
 	case spd.Terminate:
 		return "terminate " + c.Peer
 	case spd.Superseded:

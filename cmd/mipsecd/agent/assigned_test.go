@@ -14,6 +14,7 @@ import (
 	"mipsecd/cmd/mipsecd/sim"
 	"mipsecd/configs"
 	"mipsecd/ikev2"
+	"mipsecd/internal/secret"
 	"mipsecd/internal/vnet"
 	"mipsecd/migrate"
 )
@@ -88,7 +89,7 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	opt, err := agent.FromConfig(cfg)
+	opt, err := agent.FromConfig(cfg, secret.Bytes("of "+h.Name))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -217,5 +218,40 @@ func TestAssignedHomeAddresses(t *testing.T) {
 	again := w.start(mn1, config("mn1"), moved)
 	if b := w.binding(again, "ha.example.org"); b.HomeAddress != one.HomeAddress {
 		t.Errorf("after a restart %s, not %s", b.HomeAddress, one.HomeAddress)
+	}
+}
+
+// A mobile node that makes its home address itself has the same again after a restart, and is reached under it.
+func TestAutoconfiguredHomeAddress(t *testing.T) {
+	w := &town{t, vnet.New(1)}
+	t.Cleanup(w.network.Close)
+	haAddress, careOf := netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8:f1::1")
+	ha, _ := w.host("ha", 1, "2001:db8:1::/64", haAddress.String())
+	mn, _ := w.host("mn", 2, "2001:db8:f1::/64", careOf.String())
+	cn, _ := w.host("cn", 4, "2001:db8:c::/64", "2001:db8:c::1")
+	homeAgent := w.start(ha, strings.Replace(assigning, "home-prefix", "autoconfiguration = true\nhome-prefix", 1))
+	config := strings.NewReplacer("NAME", "mn1", `"assigned"`, `"autoconfigured"`).Replace(assignedNode)
+	node := w.start(mn, config, careOf)
+	b := w.binding(node, "ha.example.org")
+	if prefix := netip.MustParsePrefix("2001:db8:1::/64"); !prefix.Contains(b.HomeAddress) || !mn.IsLocal(b.HomeAddress) {
+		t.Fatalf("home address %s", b.HomeAddress)
+	}
+	if there := w.binding(homeAgent, "mn1@example.org"); !there.Assigned || there.HomeAddress != b.HomeAddress {
+		t.Errorf("on the home agent %+v", there)
+	}
+	link := w.network.AddLink("proxied", netip.PrefixFrom(b.HomeAddress, 128))
+	sim.NewHomeDaemon(ha, haAddress, link)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := sim.NewMobileDaemon(mn, b.HomeAddress, haAddress).Register(ctx, careOf); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sim.NewPinger(cn, netip.MustParseAddr("2001:db8:c::1"), b.HomeAddress).Ping(ctx); err != nil {
+		t.Error(err)
+	}
+	node.stop()
+	again := w.start(mn, config, careOf)
+	if b2 := w.binding(again, "ha.example.org"); b2.HomeAddress != b.HomeAddress {
+		t.Errorf("after a restart %s, not %s", b2.HomeAddress, b.HomeAddress)
 	}
 }

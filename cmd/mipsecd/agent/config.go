@@ -7,11 +7,12 @@ import (
 	"mipsecd/homeagent"
 	"mipsecd/ikev2"
 	"mipsecd/ikev2/auth"
+	"mipsecd/internal/secret"
 	"mipsecd/mobilenode"
 )
 
-// FromConfig fills in what a configuration decides; surroundings are left to the caller.
-func FromConfig(c *configs.Config) (Options, error) {
+// FromConfig fills in what a configuration and the host's secret decide; surroundings are left to the caller.
+func FromConfig(c *configs.Config, host secret.Bytes) (Options, error) {
 	peers, err := ikev2.NewPeerList(c.Peers...)
 	if err != nil {
 		return Options{}, err
@@ -41,11 +42,12 @@ func FromConfig(c *configs.Config) (Options, error) {
 		Addresses:      c.Addresses,
 		Timing:         c.Timing,
 		Limits:         c.Limits,
+		Secret:         host,
 	}}
 	if c.Role == configs.HomeAgent {
 		opt.Role = homeagent.New(c.Homes, c.OwnPolicies, c.Pool)
 	} else {
-		opt.Role = mobilenode.New(c.Homes, c.OwnPolicies)
+		opt.Role = mobilenode.New(c.Homes, c.OwnPolicies, host)
 	}
 	return opt, nil
 }

@@ -46,7 +46,7 @@ func running(t *testing.T, path string) *Agent {
 	}
 	home := migrate.Home{Peer: "ha", Protected: migrate.Protected{HomeAddress: mnAddress, HomeAgent: haAddress}}
 	a := New(Options{
-		Role:   mobilenode.New([]migrate.Home{home}, false),
+		Role:   mobilenode.New([]migrate.Home{home}, false, nil),
 		Engine: ikev2.Config{Peers: peers, Rand: rand.Reader}, Shards: 2, Backend: backend,
 		Conn: network.AddNode("mn").ListenIKE(),
 	})

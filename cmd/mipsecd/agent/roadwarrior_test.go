@@ -104,7 +104,7 @@ func newRoads(t *testing.T, mobility, gateway string, careOf ...string) *roads {
 		if err != nil {
 			t.Fatal(err)
 		}
-		opt, err := agent.FromConfig(cfg)
+		opt, err := agent.FromConfig(cfg, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -136,7 +136,7 @@ func (w *world) start(ctx context.Context, h *sim.Host, config string) (*agent.A
 	if err != nil {
 		return nil, err
 	}
-	opt, err := agent.FromConfig(cfg)
+	opt, err := agent.FromConfig(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
