@@ -13,9 +13,13 @@ import (
 // configuration request, MOBIKE addresses and vendor IDs, has less than forty.
 const MaxPayloads = 64
 
-// ParsePayloads reads a decrypted chain of payloads, the first of type first; the chain takes up all of b. It holds no
-// SK or SKF. The error is an *Error, as that of Parse.
+// ParsePayloads reads a decrypted chain of payloads, the first of type first; the chain takes up all of b, unless it is
+// announced as empty: OpenIKED then sends the header of a payload that is none. It holds no SK or SKF. The error is an
+// *Error, as that of Parse.
 func ParsePayloads(first PayloadType, b []byte) ([]Payload, error) {
+	if first == PayloadNone {
+		return nil, nil
+	}
 	return parseChain(first, b, 0, false)
 }
 

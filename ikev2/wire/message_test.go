@@ -129,14 +129,18 @@ func TestChainOfAllPayloads(t *testing.T) {
 }
 
 func TestEmptyChain(t *testing.T) {
-	ps, err := ParsePayloads(PayloadNone, nil)
-	if err != nil || len(ps) != 0 || FirstType(ps) != PayloadNone || len(AppendPayloads(nil, ps)) != 0 {
-		t.Errorf("%v, %v", ps, err)
+	for _, decrypted := range [][]byte{nil, {0, 0, 0, 0}} { // the second is OpenIKED's
+		ps, err := ParsePayloads(PayloadNone, decrypted)
+		if err != nil || len(ps) != 0 || FirstType(ps) != PayloadNone || len(AppendPayloads(nil, ps)) != 0 {
+			t.Errorf("%x: %v, %v", decrypted, ps, err)
+		}
+		h := Header{Exchange: ExchangeInformational, MessageID: 2}
+		if got, want := Describe(h, ps), "INFORMATIONAL request 2 [ ]"; got != want {
+			t.Errorf("%x: %q, want %q", decrypted, got, want)
+		}
 	}
-	h := Header{Exchange: ExchangeInformational, MessageID: 2}
-	if got, want := Describe(h, ps), "INFORMATIONAL request 2 [ ]"; got != want {
-		t.Errorf("%q, want %q", got, want)
-	}
+	_, err := Parse(message(PayloadNone, []byte{0}))
+	wantError(t, err, NotifyInvalidSyntax)
 }
 
 func TestDescribe(t *testing.T) {

@@ -48,7 +48,6 @@ func TestRefused(t *testing.T) {
 		chain string
 		want  string // in the error
 	}{
-		{"octets after the chain", PayloadNone, "00", "octets after the last payload: 1, expected none"},
 		{"octets after the last payload", PayloadV, "00 00 0004 00", "octets after the last payload: 1, expected none"},
 		{"chain that ends early", PayloadV, "2b 00 0004",
 			"V payload at offset 4: payload header: offset 4: 1 octets wanted"},
