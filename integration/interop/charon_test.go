@@ -22,6 +22,7 @@ type charon struct {
 	node lab.Node
 	dir  string
 	cmd  *exec.Cmd
+	conn connection // that it has
 }
 
 // charonConf has just the plugins that are needed: some others would put bypass policies or name servers on the host. An
@@ -36,7 +37,7 @@ charon-systemd {
 	retransmit_tries = 3
 	delete_rekeyed_delay = 0
 	cookie_threshold = %d
-	fragment_size = %d
+	%s
 	plugins {
 		vici {
 			socket = unix://%s
@@ -66,20 +67,25 @@ swanctl {
 // charonCookies is the number of half-open IKE_SAs from which on charon asks for a cookie.
 const charonCookies = 1
 
-// usualFragmentSize is charon's default.
-const usualFragmentSize = 1280
-
-// configureDaemon writes its own configuration; a fragmentSize is the longest IP datagram that it sends.
-func (c *charon) configureDaemon(t *testing.T, fragmentSize int) {
+// configureDaemon writes its own configuration: the usual, and these lines.
+func (c *charon) configureDaemon(t *testing.T, lines ...string) {
 	t.Helper()
-	write(t, c.path("strongswan.conf"), fmt.Sprintf(charonConf, charonCookies, fragmentSize, c.socket(), c.nameServers(), c.logFile()))
+	write(t, c.path("strongswan.conf"),
+		fmt.Sprintf(charonConf, charonCookies, strings.Join(lines, "\n\t"), c.socket(), c.nameServers(), c.logFile()))
+}
+
+// set has the daemon go by these lines from now on, in place of those of an earlier call.
+func (c *charon) set(t *testing.T, lines ...string) {
+	t.Helper()
+	c.configureDaemon(t, lines...)
+	c.must(t, "--reload-settings")
 }
 
 // startCharon starts the daemon, and ends it when the test ends.
 func startCharon(t *testing.T, node lab.Node) *charon {
 	t.Helper()
 	c := &charon{node: node, dir: t.TempDir()}
-	c.configureDaemon(t, usualFragmentSize)
+	c.configureDaemon(t)
 	c.cmd = exec.Command("/usr/sbin/charon-systemd")
 	c.cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"))
 	must(t, node.Do(c.cmd.Start))
@@ -142,94 +148,29 @@ const (
 	charonPayloadReqid = 12
 )
 
-const swanctlConf = `
-connections {
-	peer {
-		version = 2
-		mobike = no
-		unique = no
-		local_addrs = %[1]s
-		remote_addrs = %[2]s
-		proposals = %[3]s
-		dpd_delay = %[4]s
-		local {
-			auth = %[19]s
-			id = %[5]s
-		}
-		remote {
-			auth = %[20]s
-			id = %[6]s
-		}
-		children {
-			binding {
-				mode = transport_proxy
-				policies = no
-				reqid = %[7]d
-				local_ts = %[8]s
-				remote_ts = %[9]s
-				esp_proposals = %[10]s
-				rekey_time = 0
-			}
-			payload {
-				mode = tunnel
-				reqid = %[11]d
-				local_ts = %[12]s
-				remote_ts = %[13]s
-				esp_proposals = %[10]s
-				rekey_time = 0
-			}
-			others-binding {
-				mode = transport_proxy
-				policies = no
-				local_ts = %[15]s
-				remote_ts = %[16]s
-				esp_proposals = %[10]s
-				rekey_time = 0
-			}
-			others-payload {
-				mode = tunnel
-				local_ts = %[17]s
-				remote_ts = %[18]s
-				esp_proposals = %[10]s
-				rekey_time = 0
-			}
-		}
-	}
-}
-secrets {
-	ike {
-		id-1 = %[5]s
-		id-2 = %[6]s
-		secret = "%[14]s"
-	}
-}
-`
-
-// configure gives the daemon its one peer, in place of an earlier one. For the binding it uses the "transport proxy mode"
-// for Mobile IPv6: SAs on the addresses of the traffic selectors. The policies for it are then a mobility daemon's, so that
-// they tell the types of the Mobility Header apart as the kernel has them. It can also ask for what is another mobile
-// node's.
+// configure: for the binding charon uses the "transport proxy mode" for Mobile IPv6, which has SAs on the addresses of the
+// traffic selectors. It can also ask for what is another mobile node's.
 func (c *charon) configure(t *testing.T, o peerOptions) {
 	t.Helper()
-	id, peer, address, remote := identityMN, identityHA, careOf.String(), lab.HomeAgent.String()
 	out, in := "out", "in" // toward the home agent and back
 	if c.node == lab.HA {
-		id, peer, address, remote = peer, id, remote, "%any6"
 		out, in = in, out
 	}
-	binding := c.selectors(bindingTS(lab.HoA), bindingTS(lab.HomeAgent))
-	payload := c.selectors(lab.HoA.String()+"/128", "::/0")
-	others := c.selectors(bindingTS(othersHoA), bindingTS(lab.HomeAgent))
-	othersPayload := c.selectors(othersHoA.String()+"/128", "::/0")
-	own, theirs := "psk", "psk"
+	n := c.usual(o.suite)
+	n.id, n.peerID, n.secret = o.identities.in(n.id), o.identities.in(n.peerID), cmp.Or(o.secret, n.secret)
+	n.lines = []string{"mobike = no", "unique = no", "dpd_delay = " + cmp.Or(o.liveness, "0s")}
 	if o.papers != nil {
 		c.give(t, o.papers)
-		own, theirs = "pubkey\n\t\t\tcerts = own.pem", "pubkey"
+		n.auth, n.peerAuth = "pubkey\n\t\t\tcerts = own.pem", "pubkey"
 	}
-	write(t, c.path("swanctl.conf"), o.identities.quoted().in(fmt.Sprintf(swanctlConf, address, remote, o.ike, cmp.Or(o.liveness, "0s"), id, peer,
-		charonBindingReqid, binding[0], binding[1], o.esp, charonPayloadReqid, payload[0], payload[1],
-		cmp.Or(o.secret, secretText), others[0], others[1], othersPayload[0], othersPayload[1], own, theirs)))
-	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
+	home := bindingTS(lab.HomeAgent)
+	n.children = []child{
+		{binding.name, transportProxy, c.selectors(bindingTS(lab.HoA), home), charonBindingReqid},
+		{payload.name, "tunnel", c.selectors(lab.HoA.String()+"/128", "::/0"), charonPayloadReqid},
+		{"others-binding", transportProxy, c.selectors(bindingTS(othersHoA), home), 0},
+		{"others-payload", "tunnel", c.selectors(othersHoA.String()+"/128", "::/0"), 0},
+	}
+	c.load(t, n)
 
 	const policy = "xfrm policy add src %s dst %s proto 135 type %d dir %s priority 2 tmpl proto esp mode transport reqid %d\n"
 	must(t, c.node.IP(
@@ -264,12 +205,4 @@ func bindingTS(a netip.Addr) string {
 		return fmt.Sprintf("%s/128[135/%d]", a, bindingAck<<8)
 	}
 	return fmt.Sprintf("%s/128[135/%d]", a, bindingUpdate<<8)
-}
-
-// selectors are the local and the remote one.
-func (c *charon) selectors(mobile, home string) [2]string {
-	if c.node == lab.HA {
-		return [2]string{home, mobile}
-	}
-	return [2]string{mobile, home}
 }

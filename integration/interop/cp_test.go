@@ -100,70 +100,25 @@ home-address = "assigned"
 secret-file = "psk"
 `
 
-const charonAssigned = `
-connections {
-	peer {
-		version = 2
-		local_addrs = %[1]s
-		remote_addrs = %[2]s
-		proposals = %[3]s
-		%[4]s
-		local {
-			auth = psk
-			id = %[5]s
-		}
-		remote {
-			auth = psk
-			id = %[6]s
-		}
-		children {
-			payload {
-				mode = tunnel
-				local_ts = %[7]s
-				remote_ts = %[8]s
-				esp_proposals = %[9]s
-				rekey_time = 0
-			}
-			binding {
-				mode = transport_proxy
-				policies = no
-				reqid = %[10]d
-				local_ts = %[11]s
-				remote_ts = %[12]s
-				esp_proposals = %[9]s
-				rekey_time = 0
-			}
-		}
-	}
-}
-pools {
-	homes {
-		addrs = %[13]s
-		dns = %[14]s
+const charonPools = `homes {
+		addrs = %s
+		dns = %s
 	}
 	one {
-		addrs = %[15]s/128
-	}
-}
-secrets {
-	ike {
-		secret = "%[16]s"
-	}
-}
-`
+		addrs = %s/128
+	}`
 
 // configure gives charon its one peer. More are lines of the connection, such as about what is assigned.
 func (a *assignment) configure(t *testing.T, more, localTS, remoteTS string) {
 	t.Helper()
-	c := a.charon
-	id, peer, address, remote := identityMN, identityHA, careOf.String(), lab.HomeAgent.String()
-	if c.node == lab.HA {
-		id, peer, address, remote = peer, id, remote, "%any6"
+	n := a.charon.usual(modern)
+	n.lines = []string{more}
+	n.children = []child{
+		{name: payload.name, mode: "tunnel", ts: [2]string{localTS, remoteTS}},
+		{binding.name, transportProxy, [2]string{bindingTS(lab.HomeAgent), bindingTS(lab.HoA)}, charonBindingReqid},
 	}
-	write(t, c.path("swanctl.conf"), fmt.Sprintf(charonAssigned, address, remote, modern.ike, more, id, peer,
-		localTS, remoteTS, modern.esp, charonBindingReqid, bindingTS(lab.HomeAgent), bindingTS(lab.HoA),
-		charonPool, nameServer, lab.HoA, secretText))
-	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
+	n.pools = fmt.Sprintf(charonPools, charonPool, nameServer, lab.HoA)
+	a.charon.load(t, n)
 }
 
 // home waits until mipsecd has a binding whose home address was assigned.
@@ -422,9 +377,7 @@ func mipsecdAssigns(t *testing.T) {
 		papers := newPapers(t, "P-256")
 		a.charon.give(t, papers)
 		a.configure(t, "mobike = no\n\t\tvips = ::", "dynamic", "::/0")
-		b, err := os.ReadFile(a.charon.path("swanctl.conf"))
-		must(t, err)
-		write(t, a.charon.path("swanctl.conf"), strings.ReplaceAll(string(b), "auth = psk", "auth = pubkey"))
+		a.charon.conn.auth, a.charon.conn.peerAuth = "pubkey", "pubkey"
 		a.charon.useEAP(t, byPassword.charon)
 		const byEAP = "eap = \"mschapv2\"\neap-secret-file = \"psk\""
 		proven := strings.Replace(conf(mipsecdPool.String()), `secret-file = "psk"`, byEAP, 1)

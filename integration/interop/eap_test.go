@@ -4,7 +4,6 @@ package interop
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -41,20 +40,14 @@ func (p *pairing) meetEAP(t *testing.T, by method, papers *papers, password stri
 // useEAP has the mobile node of charon's configuration prove itself by EAP: charon itself, or its peer.
 func (c *charon) useEAP(t *testing.T, method string) {
 	t.Helper()
-	b, err := os.ReadFile(c.path("swanctl.conf"))
-	must(t, err)
-	proofs := strings.SplitAfterN(string(b), "auth = pubkey", 3) // up to that of local, and up to that of remote
-	if len(proofs) != 3 {
-		t.Fatalf("not two ways to prove oneself in:\n%s", b)
-	}
-	mobile := 0
+	n := c.conn
+	mobile := &n.auth
 	if c.node == lab.HA {
-		mobile = 1
+		mobile = &n.peerAuth
 	}
-	proofs[mobile] = strings.TrimSuffix(proofs[mobile], "pubkey") + method
-	const secrets = "secrets {\n\teap {\n\t\tid = %s\n\t\tsecret = %q\n\t}\n}\n"
-	write(t, c.path("swanctl.conf"), strings.Join(proofs, "")+fmt.Sprintf(secrets, identityMN, secretText))
-	c.must(t, "--load-all", "--clear", "--noprompt", "--file", c.path("swanctl.conf"))
+	*mobile = strings.Replace(*mobile, "pubkey", method, 1)
+	n.secrets = append(n.secrets, fmt.Sprintf("eap {\n\t\tid = %s\n\t\tsecret = %q\n\t}", identityMN, secretText))
+	c.load(t, n)
 }
 
 // TestStrongSwanEAP has the mobile node prove itself by EAP to the home agent, which is the server, too.

@@ -46,31 +46,6 @@ func bothWays(t *testing.T, mipsecdInitiates, strongSwanInitiates []extension) {
 	}
 }
 
-// amend adds lines to what charon is configured for with its peer.
-func (c *charon) amend(t *testing.T, lines string) {
-	t.Helper()
-	b, err := os.ReadFile(c.path("swanctl.conf"))
-	must(t, err)
-	const first = "\tpeer {\n"
-	conf := strings.Replace(string(b), first, first+lines+"\n", 1)
-	if conf == string(b) {
-		t.Fatalf("no place for %q in:\n%s", lines, b)
-	}
-	write(t, c.path("swanctl.conf"), conf)
-	c.must(t, "--load-conns", "--file", c.path("swanctl.conf"))
-}
-
-// amendDaemon adds lines to what charon itself is configured for.
-func (c *charon) amendDaemon(t *testing.T, lines string) {
-	t.Helper()
-	c.configureDaemon(t, usualFragmentSize)
-	b, err := os.ReadFile(c.path("strongswan.conf"))
-	must(t, err)
-	const first = "charon-systemd {\n"
-	write(t, c.path("strongswan.conf"), strings.Replace(string(b), first, first+lines+"\n", 1))
-	c.must(t, "--reload-settings")
-}
-
 // command runs mipsecd with a command for the running agent.
 func (m *mipsecd) command(t *testing.T, args ...string) {
 	t.Helper()
@@ -150,7 +125,7 @@ func TestStrongSwanAuthLifetime(t *testing.T) {
 	bothWays(t, []extension{
 		{"strongSwan says when", func(p *pairing, t *testing.T) { // it does where it cannot begin itself, as with EAP
 			x := p.meetEAP(t, byPassword, newPapers(t, "P-256"), secretText)
-			x.charon.amend(t, "reauth_time = 15s\nover_time = 10s\nrand_time = 0s")
+			x.charon.amend(t, "reauth_time = 15s", "over_time = 10s", "rand_time = 0s")
 			first := x.both(t)
 			x.logged(t, 0, `generating IKE_AUTH response \d+ \[ AUTH .*N\(AUTH_LFT\)`)
 			x.renewed(t, first, func() {})
@@ -164,13 +139,13 @@ func TestStrongSwanAuthLifetime(t *testing.T) {
 			m := modern.mipsecd()
 			m.more = "auth-lifetime = \"15s\"\n"
 			x := p.meet(t, m, modern.peer())
-			x.charon.amendDaemon(t, "make_before_break = yes")
+			x.charon.set(t, "make_before_break = yes")
 			x.charon.amend(t, "over_time = 5s")
 			x.renewed(t, x.both(t), func() { x.logged(t, 0, "received AUTH_LIFETIME of 15s, scheduling reauthentication in 10s") })
 		}},
 		{"mipsecd asks for it at once", func(p *pairing, t *testing.T) {
 			x := p.meet(t, modern.mipsecd(), modern.peer())
-			x.charon.amendDaemon(t, "make_before_break = yes")
+			x.charon.set(t, "make_before_break = yes")
 			x.renewed(t, x.both(t), func() { x.mipsecd.command(t, "reauthenticate", identityMN) })
 		}},
 		{"strongSwan does not do it", func(p *pairing, t *testing.T) {

@@ -19,8 +19,8 @@ var manyGroups = []string{
 // fragments: strongSwan sends IKE_AUTH in fragments because it takes a short message for a long one, and mipsecd sends its
 // first long message in fragments: IKE_AUTH on the mobile node, CREATE_CHILD_SA on the home agent (RFC 7383).
 func (p *pairing) fragments(t *testing.T) {
-	t.Cleanup(func() { p.charon.fragmentSize(t, usualFragmentSize) })
-	p.charon.fragmentSize(t, 256)
+	t.Cleanup(func() { p.charon.set(t) })
+	p.charon.set(t, "fragment_size = 256") // the longest IP datagram
 	m := modern.mipsecd()
 	for _, g := range manyGroups {
 		m.esp += "," + manyAlgorithms + "-" + g
@@ -34,11 +34,4 @@ func (p *pairing) fragments(t *testing.T) {
 	x.logged(t, 0, `generating IKE_AUTH `+auth+` 1 \[ EF\(2/\d\) \]`)
 	x.logged(t, 0, `parsed `+long+` request \d \[ EF\(2/2\) \]`)
 	x.bothPass(t, established)
-}
-
-// fragmentSize changes the longest IP datagram that charon sends on IKE_SAs from now on.
-func (c *charon) fragmentSize(t *testing.T, octets int) {
-	t.Helper()
-	c.configureDaemon(t, octets)
-	c.must(t, "--reload-settings")
 }

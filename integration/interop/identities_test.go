@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -48,11 +47,6 @@ type identities struct{ mn, ha string }
 // in puts them into a configuration in place of the usual ones.
 func (i identities) in(conf string) string {
 	return strings.NewReplacer(identityMN, cmp.Or(i.mn, identityMN), identityHA, cmp.Or(i.ha, identityHA)).Replace(conf)
-}
-
-// quoted has them in quotation marks.
-func (i identities) quoted() identities {
-	return identities{`"` + cmp.Or(i.mn, identityMN) + `"`, `"` + cmp.Or(i.ha, identityHA) + `"`}
 }
 
 // proof is a way in which the two prove who they are, or in which strongSwan fails to.
@@ -124,7 +118,11 @@ func (p *pairing) proof(t *testing.T, c proof) {
 		m.more = papers.bundleFor(t, p.mipsecdOn)
 	}
 	o.papers, o.identities = papers, c.identities
-	p.charon.speakRFC7427(t, !c.old)
+	var daemon []string
+	if c.old {
+		daemon = []string{"signature_authentication = no"}
+	}
+	p.charon.set(t, daemon...)
 	x := p.meet(t, m, o)
 	if c.refused == "" {
 		x.establish(t, x.first)
@@ -246,17 +244,4 @@ func startResponder(t *testing.T, n lab.Node, ca *testpki.Authority, cert *x509.
 	if line, err := bufio.NewReader(out).ReadString('\n'); !strings.HasPrefix(line, "ACCEPT") {
 		t.Fatalf("openssl ocsp says %q, %v", line, err)
 	}
-}
-
-// speakRFC7427 says whether charon announces hash algorithms for signatures from now on.
-func (c *charon) speakRFC7427(t *testing.T, yes bool) {
-	t.Helper()
-	c.configureDaemon(t, usualFragmentSize)
-	if !yes {
-		conf, err := os.ReadFile(c.path("strongswan.conf"))
-		must(t, err)
-		write(t, c.path("strongswan.conf"),
-			strings.Replace(string(conf), "charon-systemd {", "charon-systemd {\n\tsignature_authentication = no", 1))
-	}
-	c.must(t, "--reload-settings")
 }

@@ -148,42 +148,6 @@ home-address = %q
 secret-file = "psk"
 `
 
-const charonRoams = `
-connections {
-	peer {
-		version = 2
-		mobike = yes
-		local_addrs = %[1]s
-		remote_addrs = %[2]s
-		proposals = %[3]s
-		local {
-			auth = psk
-			id = %[4]s
-		}
-		remote {
-			auth = psk
-			id = %[5]s
-		}
-		children {
-			payload {
-				mode = tunnel
-				local_ts = %[6]s
-				remote_ts = %[7]s
-				esp_proposals = %[8]s
-				rekey_time = 0
-			}
-		}
-	}
-}
-secrets {
-	ike {
-		id-1 = %[4]s
-		id-2 = %[5]s
-		secret = "%[9]s"
-	}
-}
-`
-
 // roads is a road warrior and its gateway; of each of the two daemons one is there, or two of mipsecd.
 type roads struct {
 	outside
@@ -193,7 +157,6 @@ type roads struct {
 
 func (r *roads) start(t *testing.T, n lab.Node, daemon string) {
 	t.Helper()
-	home, all := lab.HoA.String()+"/128", "::/0"
 	switch {
 	case daemon == "mipsecd" && n == lab.MN:
 		r.mipsecd = append(r.mipsecd, runMipsecd(t, n,
@@ -203,12 +166,14 @@ func (r *roads) start(t *testing.T, n lab.Node, daemon string) {
 			fmt.Sprintf(stayingConf, identityHA, r.gateway, modern.ike, modern.esp, identityMN, lab.HoA), secretText))
 	default:
 		r.charon = startCharon(t, n)
-		conf := fmt.Sprintf(charonRoams, "%any", r.gateway, modern.ike, identityMN, identityHA, home, all, modern.esp, secretText)
+		c := r.charon.usual(modern)
+		c.local, c.remote = "%any", r.gateway.String()
 		if n == lab.HA {
-			conf = fmt.Sprintf(charonRoams, r.gateway, "%any", modern.ike, identityHA, identityMN, all, home, modern.esp, secretText)
+			c.local, c.remote = c.remote, c.local
 		}
-		write(t, r.charon.path("swanctl.conf"), conf)
-		r.charon.must(t, "--load-all", "--clear", "--noprompt", "--file", r.charon.path("swanctl.conf"))
+		c.lines = []string{"mobike = yes"}
+		c.children = []child{{name: payload.name, mode: "tunnel", ts: r.charon.selectors(lab.HoA.String()+"/128", "::/0")}}
+		r.charon.load(t, c)
 		t.Cleanup(func() {
 			if t.Failed() {
 				t.Logf("charon on %s:\n%s", n, r.charon.log(t))

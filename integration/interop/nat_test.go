@@ -98,41 +98,6 @@ home-address = %q
 secret-file = "psk"
 `
 
-// swanctlPair is the peer with one pair of SAs.
-const swanctlPair = `
-connections {
-	peer {
-		version = 2
-		mobike = %s
-		local_addrs = %s
-		remote_addrs = %s
-		proposals = %s
-		local {
-			auth = psk
-			id = %s
-		}
-		remote {
-			auth = psk
-			id = %s
-		}
-		children {
-			payload {
-				mode = %s
-				local_ts = %s
-				remote_ts = %s
-				esp_proposals = %s
-				rekey_time = 0
-			}
-		}
-	}
-}
-secrets {
-	ike {
-		secret = "%s"
-	}
-}
-`
-
 // crossing is a pair of SAs between a road warrior and its gateway, of which one is mipsecd and the other strongSwan.
 type crossing struct {
 	natPlace
@@ -227,17 +192,17 @@ func (x *crossing) launch(t *testing.T, id, role string) {
 // load configures strongSwan.
 func (x *crossing) load(t *testing.T, mode, local, remote string) {
 	t.Helper()
-	own, peer, id, peerID := x.outsideAddrs.gateway, "%any", identityHA, identityMN
+	n := x.charon.usual(x.suite)
+	n.local, n.remote, n.id, n.peerID = x.outsideAddrs.gateway.String(), "%any", identityHA, identityMN
 	if x.charon.node == warrior {
-		own, peer, id, peerID = x.outsideAddrs.warrior, x.seen().String(), peerID, id
+		n.local, n.remote, n.id, n.peerID = x.outsideAddrs.warrior.String(), x.seen().String(), n.peerID, n.id
 	}
-	mobike := "no"
+	n.lines = []string{"mobike = no"}
 	if x.mobility == "mobike" {
-		mobike = "yes"
+		n.lines[0] = "mobike = yes"
 	}
-	write(t, x.charon.path("swanctl.conf"),
-		fmt.Sprintf(swanctlPair, mobike, own, peer, x.ike, id, peerID, mode, local, remote, x.esp, secretText))
-	x.charon.must(t, "--load-all", "--clear", "--noprompt", "--file", x.charon.path("swanctl.conf"))
+	n.children = []child{{name: payload.name, mode: mode, ts: [2]string{local, remote}}}
+	x.charon.load(t, n)
 }
 
 // passes has the warrior's echo requests answered, and there is one IKE_SA with one tunnel on both sides.

@@ -306,16 +306,6 @@ func (o *openIKED) lacks(t *testing.T, name string) string {
 	return ""
 }
 
-// because finds in an error of iked's why it lacks something.
-func because(t *testing.T, err error, pattern string) string {
-	t.Helper()
-	found := regexp.MustCompile(pattern).FindString(fmt.Sprint(err))
-	if found == "" {
-		t.Fatalf("no %q in: %v", pattern, err)
-	}
-	return found
-}
-
 // pairOpenIKED is iked as mipsecd's peer. It has one Child SA in an IKE_SA, and on Linux no AES-GCM for ESP.
 func pairOpenIKED(t *testing.T, w *world, mipsecdOn lab.Node, child traffic) *pairing {
 	t.Helper()

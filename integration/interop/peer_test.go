@@ -3,7 +3,9 @@
 package interop
 
 import (
+	"fmt"
 	"os"
+	"regexp"
 	"testing"
 )
 
@@ -67,3 +69,13 @@ const (
 	probeReceived  event = "it is asked for a sign of life"
 	givesUp        event = "it gives up waiting for an answer"
 )
+
+// because finds in what a peer says why it lacks something: in its log, or in the error of a program of its.
+func because(t *testing.T, said any, pattern string) string {
+	t.Helper()
+	found := regexp.MustCompile(pattern).FindString(fmt.Sprint(said))
+	if found == "" {
+		t.Fatalf("no %q in: %v", pattern, said)
+	}
+	return found
+}

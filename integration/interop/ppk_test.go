@@ -4,7 +4,6 @@ package interop
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -35,15 +34,13 @@ func (c *charon) usePPK(t *testing.T, k ppk) {
 	if k == (ppk{}) {
 		return
 	}
+	n := c.conn
 	if k.required || c.node == lab.MN {
 		required := map[bool]string{true: "yes", false: "no"}[k.required]
-		c.amend(t, fmt.Sprintf("\t\tppk_id = %s\n\t\tppk_required = %s", k.id, required))
+		n.lines = append(n.lines, "ppk_id = "+k.id, "ppk_required = "+required)
 	}
-	b, err := os.ReadFile(c.path("swanctl.conf"))
-	must(t, err)
-	const secrets = "secrets {\n\tppk-1 {\n\t\tid = %s\n\t\tsecret = %q\n\t}\n}\n"
-	write(t, c.path("swanctl.conf"), string(b)+fmt.Sprintf(secrets, k.id, k.key))
-	c.must(t, "--load-creds", "--noprompt", "--file", c.path("swanctl.conf"))
+	n.secrets = append(n.secrets, fmt.Sprintf("ppk-1 {\n\t\tid = %s\n\t\tsecret = %q\n\t}", k.id, k.key))
+	c.load(t, n)
 }
 
 // meetPPK is meet with a key each. With papers they prove themselves by certificates, else by the pre-shared key.
