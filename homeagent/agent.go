@@ -115,7 +115,7 @@ func (a *Agent) keying(notice spd.Notice) {
 	case spd.PeerUp:
 		a.keyed(x.Peer, x.ID, true)
 		if x.First {
-			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
+			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path})
 		}
 	case spd.PeerDown:
 		a.keyed(x.Peer, x.ID, false)

@@ -52,7 +52,7 @@ func (e *Engine) command(c spd.Command) {
 		e.terminatePeer(c.Peer)
 	case spd.Superseded:
 		if e.sas[c.Except] == nil { // else it is done already
-			e.supersede(c.Peer, nil, e.nextID())
+			e.supersede(c.Peer, nil, c.Path, e.nextID())
 		}
 	}
 }
@@ -194,23 +194,4 @@ func (e *Engine) abandonAll() {
 		}
 	}
 	e.terminateAll() // leaves nothing but what there is without an IKE_SA
-}
-
-// supersede forgets what there was with a peer before it began anew (RFC 7296 section 2.4): what was established before
-// the handshake that says so began. An IKE_SA that both sides have begun at once thus stays on both, whichever comes to
-// stand first.
-func (e *Engine) supersede(peer string, by *ikeSA, began uint64) {
-	a := e.peers[peer]
-	if a == nil {
-		return
-	}
-	for _, sa := range slices.Clone(a.sas) {
-		if sa != by && sa.established && sa.since < began {
-			if by != nil {
-				e.reclaim(a, sa) // what the kernel calls for is asked of the peer again
-			}
-			e.lose(sa, errSuperseded)
-		}
-	}
-	e.removeOrphans(peer, a.orphans, errSuperseded.Error())
 }

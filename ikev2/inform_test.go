@@ -187,7 +187,7 @@ func TestRFC7296_2_4_InitialContact(t *testing.T) {
 	ha.tell(spd.Superseded{Peer: "mn", Except: one[spd.PeerUp](ha).ID})
 	w.settled(1)
 	// The peer has begun anew at another engine.
-	ha.tell(spd.Superseded{Peer: "mn", Except: 4711})
+	ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path1)})
 	if len(ha.engine.sas) != 0 || len(ha.sas) != 0 {
 		t.Error("what is superseded is still there")
 	}

@@ -245,7 +245,7 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 		e.renew(renews, sa, done)
 	}
 	if first {
-		e.supersede(sa.peer.Name, sa, began)
+		e.supersede(sa.peer.Name, sa, sa.path(), began)
 	}
 	e.askWanted(sa.peer)
 }

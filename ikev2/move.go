@@ -11,6 +11,9 @@ import (
 // orphanLife bounds how long SAs serve whose IKE_SA was given up by a movement without the K bit.
 const orphanLife = time.Minute
 
+// supersededLife bounds the same for SAs that the peer may have forgotten: what is sent by them would be lost.
+const supersededLife = 10 * time.Second
+
 // relocate follows a movement. With the K bit the IKE_SA's endpoint is moved and nothing is sent (RFC 6275 sections
 // 10.3.1 and 11.7.3); what is on its way is retransmitted from the new address. Without it the IKE_SA of another path is
 // discarded; its SAs serve until those of the next one replace them (RFC 4877 section 7.4). A handshake is begun again in
@@ -69,25 +72,68 @@ func (e *Engine) reclaim(a *association, sa *ikeSA) {
 func (e *Engine) abandon(a *association, sa *ikeSA, renew bool) {
 	if renew {
 		e.reclaim(a, sa)
+		for _, c := range sa.serving() {
+			if !a.has(c.demand) {
+				a.wanted = append(a.wanted, c.demand)
+			}
+		}
 	}
-	var orphans []*childSA
+	e.orphan(a, sa, orphanLife)
+	e.discard(sa, errMoved)
+}
+
+// serving are the Child SAs that carry traffic and are to go on with that.
+func (sa *ikeSA) serving() (out []*childSA) {
 	for _, c := range sa.children {
 		if !sa.closing && !c.deleting && !c.replaced() {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// orphan lets the Child SAs of an IKE_SA that is about to be given up serve until they are replaced, but no longer than
+// life. Those that have been are left to go with it.
+func (e *Engine) orphan(a *association, sa *ikeSA, life time.Duration) {
+	var orphans []*childSA
+	for _, c := range sa.serving() {
+		again := func(other *childSA) bool { return other.ike != sa && sameDemand(other.demand, c.demand) }
+		if a.childBy(again) == nil {
 			orphans = append(orphans, c)
 		}
 	}
 	for _, c := range orphans {
 		c.ike = nil
-		if renew && !a.has(c.demand) {
-			a.wanted = append(a.wanted, c.demand)
-		}
 	}
 	sa.children = slices.DeleteFunc(sa.children, func(c *childSA) bool { return c.ike == nil })
 	a.orphans = append(a.orphans, orphans...)
-	e.discard(sa, errMoved)
 	if len(orphans) > 0 {
-		e.after(orphanLife, func() { e.removeOrphans(sa.peer.Name, orphans, "not replaced after a movement") })
+		e.after(life, func() { e.removeOrphans(sa.peer.Name, orphans, "not replaced after a movement") })
 	}
+}
+
+// supersede forgets what there was with a peer before it began anew (RFC 7296 section 2.4): what was established before
+// the handshake that says so began. An IKE_SA that both sides have begun at once thus stays on both, whichever comes to
+// stand first. Who begins anew elsewhere may have moved, and keep its SAs until there are others.
+func (e *Engine) supersede(peer string, by *ikeSA, at spd.Path, began uint64) {
+	a := e.peers[peer]
+	if a == nil {
+		return
+	}
+	earlier := slices.Clone(a.orphans)
+	for _, sa := range slices.Clone(a.sas) {
+		if sa == by || !sa.established || sa.since >= began {
+			continue
+		}
+		if by != nil {
+			e.reclaim(a, sa) // what the kernel calls for is asked of the peer again
+		}
+		if sa.path() != at {
+			e.orphan(a, sa, supersededLife)
+		}
+		e.lose(sa, errSuperseded)
+	}
+	e.removeOrphans(peer, earlier, errSuperseded.Error())
 }
 
 // adopt removes the orphans that a new pair takes over from.

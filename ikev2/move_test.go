@@ -224,6 +224,38 @@ func TestRFC4877_7_4_HomeAgentNotTold(t *testing.T) {
 	oneIKE2(w, mn, ha)
 }
 
+// Who begins anew elsewhere may have moved without a word: what it does not replace serves for a moment, so that traffic
+// goes on and the kernel calls for nothing meanwhile. An engine that has only the older IKE_SA is told by its role.
+func TestRFC7296_2_4_InitialContactFromElsewhere(t *testing.T) {
+	for _, byRole := range []bool{false, true} {
+		w, mn, ha := established(t, options{}, binding, returnRoute)
+		mn.crash()
+		if byRole {
+			ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path2)})
+		} else {
+			ha.readdress(reversed(path2))
+			mn.tell(spd.Key{Demand: binding, Path: path2})
+			w.run()
+		}
+		one[spd.PeerDown](ha)
+		tunnels := func() (n int) {
+			for _, sa := range ha.sas {
+				if sa.Mode == spd.Tunnel {
+					n++
+				}
+			}
+			return n
+		}
+		if len(ha.sas) != 4 || tunnels() != 2 {
+			t.Errorf("told by its role %t: %d SAs, %d of them tunnels", byRole, len(ha.sas), tunnels())
+		}
+		w.pass(supersededLife)
+		if tunnels() != 0 {
+			t.Errorf("told by its role %t: the tunnels serve for ever", byRole)
+		}
+	}
+}
+
 // What was being asked for when the mobile node moved is asked for again, and only once.
 func TestRFC4877_7_4_MoveDuringAnExchange(t *testing.T) {
 	collide(t, options{change: watchful, esp: "aes128gcm16-x25519"}, []spd.Demand{binding}, func(mn, ha *host) {

@@ -229,7 +229,7 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 			e.resumed(sa, session)
 		}
 		if first {
-			e.supersede(sa.peer.Name, sa, began)
+			e.supersede(sa.peer.Name, sa, sa.path(), began)
 		}
 		e.askWanted(sa.peer)
 	})

@@ -161,7 +161,7 @@ func (n *Node) keying(notice spd.Notice) {
 		n.tell(n.homes.Grant(x, n.image)) // to nobody else any (RFC 4877 section 7.1)
 	case spd.PeerUp:
 		if x.First {
-			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID})
+			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path})
 		}
 	}
 }

@@ -132,10 +132,12 @@ type Grant struct {
 	Err     error
 }
 
-// Superseded says that a peer has begun anew elsewhere (INITIAL_CONTACT): all but Except is forgotten.
+// Superseded says that a peer has begun anew (INITIAL_CONTACT) with Except, over Path: all else is forgotten. SAs of
+// another path serve until they are replaced, for a short while.
 type Superseded struct {
 	Peer   string
 	Except uint64
+	Path   Path
 }
 
 func (Key) command()        {}
