@@ -66,9 +66,10 @@ func (p *Plan) replace(old, policy spd.Policy) {
 	})
 }
 
-// migrate plans a movement of one policy. Its undoing keeps the KMAddress: the mobile node is there, whatever becomes of
-// its policies.
-func (p *Plan) migrate(m spd.Migrate) {
+// migrate plans a movement of one policy, after which it is as moved says. Linux refuses it as long as the kernel calls for
+// an SA of this policy, and so it does if somebody has put the policy elsewhere: then it is set anew. Its undoing keeps the
+// KMAddress: the mobile node is there, whatever becomes of its policies.
+func (p *Plan) migrate(m spd.Migrate, moved spd.Policy) {
 	back := m
 	back.Changes = make([]spd.EndpointChange, len(m.Changes))
 	what := "migrate " + m.PolicyKey.String()
@@ -82,7 +83,13 @@ func (p *Plan) migrate(m spd.Migrate) {
 	}
 	p.steps = append(p.steps, step{
 		what: what,
-		do:   func(k Mover) error { return k.Migrate(m) },
+		do: func(k Mover) error {
+			err := k.Migrate(m)
+			if errors.Is(err, spd.ErrNoTemplate) {
+				return k.UpdatePolicy(moved)
+			}
+			return err
+		},
 		undo: func(k Mover) error { return k.Migrate(back) },
 	})
 }

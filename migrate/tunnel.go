@@ -41,7 +41,7 @@ func (p *Plan) follow(was, is spd.Policy, km spd.Endpoints, encap spd.Encap) {
 			Proto: t.Proto, Mode: t.Mode, Reqid: t.Reqid, Old: was.Templates[i].Endpoints, New: t.Endpoints,
 		})
 	}
-	p.migrate(m)
+	p.migrate(m, is)
 }
 
 // bypassed is the policy that lets pass in clear what p protects.
