@@ -3,7 +3,6 @@
 package interop
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"regexp"
@@ -243,16 +242,9 @@ func roam(t *testing.T, o outside, warrior, gateway string) {
 	ping(t, lab.MN)
 	ike, child := r.stands(t, 0)
 	running := lab.StartPing(t, lab.CN, lab.HoA)
-	answered := func() {
-		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
-		_, err := running.Next(ctx)
-		must(t, err)
-	}
 	arrived := func(i int) {
 		t.Helper()
-		answered()
+		pingAnswered(t, running)
 		ikeNow, childNow := r.stands(t, i)
 		if !slices.Equal(ikeNow, ike) {
 			t.Errorf("the IKE_SA is %v, before the movement it was %v", ikeNow, ike)
@@ -260,9 +252,9 @@ func roam(t *testing.T, o outside, warrior, gateway string) {
 		if !slices.Equal(childNow, child) && !o.nat() { // to and from behind a NAT the Child SA may be replaced
 			t.Errorf("the Child SA is %v, before the movement it was %v", childNow, child)
 		}
-		answered()
+		pingAnswered(t, running)
 	}
-	answered()
+	pingAnswered(t, running)
 	o.attach(t, 1)
 	o.detach(t, 0)
 	arrived(1)
