@@ -42,9 +42,9 @@ type Addresses struct {
 // Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
 type Connect struct{ Peer string }
 
-// Duplicate says that somebody else has a home address of this host's: the home agent has answered a Binding Update with
+// Duplicate says that another host has a home address of this one's: the home agent has answered a Binding Update with
 // status 134 (RFC 6275 section 6.1.8).
-type Duplicate struct{ HomeAddress netip.Addr }
+type Duplicate struct{ HomeAddress, HomeAgent netip.Addr }
 
 // End says that the agent ends: what was assigned to this host is given up.
 type End struct{}

@@ -84,18 +84,18 @@ func (n *Node) claimFailed(t *tenancy, err error) {
 
 // renounce gives up a home address that somebody else on the home link has, and asks for another one on the IKE_SA that there
 // is (RFC 5026 section 5.3.2).
-func (n *Node) renounce(address netip.Addr) {
-	p := n.homes.Of(address)
-	if p == nil {
+func (n *Node) renounce(d migrate.Duplicate) {
+	p := n.homes.Of(d.HomeAddress)
+	if p == nil || p.HomeAgent != d.HomeAgent {
 		return
 	}
-	n.emit(migrate.Report{What: "duplicate", Peer: p.Peer, HomeAddress: address, Detail: "another host has it"})
+	n.emit(migrate.Report{What: "duplicate", Peer: p.Peer, HomeAddress: d.HomeAddress, Detail: "another host has it"})
 	t := n.tenancyOf(p.Peer)
-	if t == nil || t.address != address {
+	if t == nil || t.address != d.HomeAddress {
 		return
 	}
 	n.vacate(t)
-	n.tell(spd.Vacate{Peer: p.Peer, Address: address})
+	n.tell(spd.Vacate{Peer: p.Peer, Address: d.HomeAddress})
 	t.collisions++
 	path, ok := n.homes.OpenPath(t.open)
 	switch {
@@ -104,9 +104,9 @@ func (n *Node) renounce(address netip.Addr) {
 		n.claim(t, path)
 	default:
 		t.asking = path
-		d := n.homes.FirstDemand(t.open, path)
-		d.Wished = address.Next() // any other
-		n.tell(spd.Key{Demand: d, Path: path})
+		wanted := n.homes.FirstDemand(t.open, path)
+		wanted.Wished = d.HomeAddress.Next() // any other
+		n.tell(spd.Key{Demand: wanted, Path: path})
 	}
 }
 

@@ -122,10 +122,10 @@ func TestRFC7217Section6_Refused(t *testing.T) {
 func TestRFC5026_5_3_2_Duplicate(t *testing.T) {
 	s := begun(t)
 	s.says(took(0), granted(0))
-	s.step("", migrate.Duplicate{HomeAddress: OtherHoA})
+	s.step("", migrate.Duplicate{HomeAddress: OtherHoA, HomeAgent: HA}, migrate.Duplicate{HomeAddress: made(0), HomeAgent: CN})
 	s.step(fmt.Sprintf("report duplicate ha: another host has it\n%s\nvacate ha %s\n%s", gaveUp(0), made(0), claims(1)),
-		migrate.Duplicate{HomeAddress: made(0)})
-	s.step("", migrate.Duplicate{HomeAddress: made(0)})
+		migrate.Duplicate{HomeAddress: made(0), HomeAgent: HA})
+	s.step("", migrate.Duplicate{HomeAddress: made(0), HomeAgent: HA})
 	s.says(took(1), granted(1))
 }
 
@@ -134,7 +134,7 @@ func TestDuplicateOfAnAssignedAddress(t *testing.T) {
 	s := newTenant(t, migrate.ProtectBinding)
 	s.step(asks1, at1)
 	s.says(settled, assigned(HoA), up)
-	effects := s.node.Step(s.now, migrate.Duplicate{HomeAddress: HoA})
+	effects := s.node.Step(s.now, migrate.Duplicate{HomeAddress: HoA, HomeAgent: HA})
 	last := effects[len(effects)-1].(migrate.Tell).Command.(spd.Key)
 	if !last.Demand.Unassigned || last.Demand.Wished != HoA.Next() {
 		t.Errorf("it asks for %+v", last.Demand)
@@ -155,7 +155,7 @@ func TestDuplicateOfAnAssignedAddress(t *testing.T) {
 // A configured home address stays, and people are told.
 func TestDuplicateOfAConfiguredAddress(t *testing.T) {
 	s := newScript(t, true, Home("ha", true))
-	s.step("report duplicate ha: another host has it", migrate.Duplicate{HomeAddress: HoA})
+	s.step("report duplicate ha: another host has it", migrate.Duplicate{HomeAddress: HoA, HomeAgent: HA})
 }
 
 // A prefix under which no address can be made is as none.

@@ -50,7 +50,7 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		n.emit(n.homes.Attached(n.now, in)...)
 	case migrate.Tick:
 	case migrate.Duplicate:
-		n.renounce(in.HomeAddress)
+		n.renounce(in)
 	case migrate.End:
 		for _, t := range n.tenancies {
 			n.vacate(t)

@@ -73,6 +73,9 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	defer watcher.Close()
 	opt.HomeAddresses = homeInterface{cfg.HomeInterface}
 	opt.Addresses = usable(ctx, watcher, cfg)
+	if opt.Duplicates, err = duplicates(ctx, cfg); err != nil {
+		return err
+	}
 
 	a := agent.New(opt)
 	if cfg.TraceFile != "" {

@@ -33,6 +33,8 @@ type Options struct {
 	Addresses <-chan migrate.Addresses
 	// HomeAddresses takes the home addresses that are assigned to this host; nil where none is asked for.
 	HomeAddresses HomeAddresses
+	// Duplicates tells of home addresses of this host's that another one has; nil if nobody listens.
+	Duplicates <-chan migrate.Duplicate
 	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, migrate.Report or Failure. It is called from
 	// several goroutines.
 	Watch func(time.Time, any)

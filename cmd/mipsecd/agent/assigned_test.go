@@ -76,8 +76,9 @@ func (w *town) host(name string, seed uint64, prefix, address string) (*sim.Host
 // running is an agent that can be stopped.
 type running struct {
 	*agent.Agent
-	addresses chan migrate.Addresses
-	stop      func()
+	addresses  chan migrate.Addresses
+	duplicates chan migrate.Duplicate
+	stop       func()
 }
 
 // start runs an agent on a host that can send from these addresses, until it is stopped or the test ends.
@@ -103,6 +104,8 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 	list := make(chan migrate.Addresses, 1)
 	list <- migrate.Addresses{List: addresses}
 	opt.Addresses = list
+	duplicates := make(chan migrate.Duplicate, 1)
+	opt.Duplicates = duplicates
 	a := agent.New(opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -113,7 +116,7 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 			w.t.Error(h.Name, err)
 		}
 	})
-	r := running{a, list, func() {
+	r := running{a, list, duplicates, func() {
 		cancel()
 		all.Wait()
 	}}
@@ -121,19 +124,25 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 	return r
 }
 
-// binding waits until an agent has one for a peer.
+// binding waits until an agent has one with a peer.
 func (w *town) binding(a running, peer string) agent.Binding {
+	w.t.Helper()
+	return w.bindingWhere(a, func(b agent.Binding) bool { return b.Peer == peer })
+}
+
+// bindingWhere waits until an agent has one that is right.
+func (w *town) bindingWhere(a running, right func(agent.Binding) bool) agent.Binding {
 	w.t.Helper()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		s, err := a.Status()
 		if err != nil {
 			w.t.Fatal(err)
 		}
-		if i := slices.IndexFunc(s.Bindings, func(b agent.Binding) bool { return b.Peer == peer }); i >= 0 {
+		if i := slices.IndexFunc(s.Bindings, right); i >= 0 {
 			return s.Bindings[i]
 		}
 	}
-	w.t.Fatalf("no binding with %s", peer)
+	w.t.Fatal("no such binding")
 	return agent.Binding{}
 }
 
@@ -253,5 +262,21 @@ func TestAutoconfiguredHomeAddress(t *testing.T) {
 	again := w.start(mn, config, careOf)
 	if b2 := w.binding(again, "ha.example.org"); b2.HomeAddress != b.HomeAddress {
 		t.Errorf("after a restart %s, not %s", b2.HomeAddress, b.HomeAddress)
+	}
+
+	// Where another host has the address, the node makes another one on the IKE_SA that there is.
+	before, err := again.Status()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.duplicates <- migrate.Duplicate{HomeAddress: b.HomeAddress, HomeAgent: haAddress}
+	another := func(x agent.Binding) bool { return x.HomeAddress != b.HomeAddress }
+	here, there := w.bindingWhere(again, another), w.bindingWhere(homeAgent, another)
+	if here.HomeAddress != there.HomeAddress || mn.IsLocal(b.HomeAddress) || !mn.IsLocal(here.HomeAddress) {
+		t.Errorf("it has %s, for the home agent %s", here.HomeAddress, there.HomeAddress)
+	}
+	after, err := again.Status()
+	if err != nil || len(after.IKESAs) != 1 || after.IKESAs[0].SPIi != before.IKESAs[0].SPIi {
+		t.Errorf("%v: IKE_SAs %+v, before %+v", err, after.IKESAs, before.IKESAs)
 	}
 }

@@ -50,6 +50,8 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 			}
 		case here := <-a.opt.Addresses:
 			a.step(here)
+		case d := <-a.opt.Duplicates:
+			a.step(d)
 		case call := <-a.calls:
 			call()
 		case <-ctx.Done():
