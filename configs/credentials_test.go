@@ -79,7 +79,7 @@ secret-file = "mn1.psk"
 	if one.PSK != nil || one.Credential == nil || one.Trust == nil || two.Trust != one.Trust || two.Credential != one.Credential {
 		t.Errorf("certificates of the top: %+v, %+v", one, two)
 	}
-	if three.Credential != one.Credential || three.Trust == one.Trust || len(auth.Request(three.Trust).Data) != 2*20 {
+	if three.Credential != one.Credential || three.Trust == one.Trust || len(auth.Requests(three.Trust)[0].(*wire.CertReq).Data) != 2*20 {
 		t.Errorf("certificates of its own: %+v", three)
 	}
 	if one.Trust.OCSP != auth.OCSPOff || three.Trust.OCSP != auth.OCSPHard {

@@ -92,9 +92,13 @@ type certified struct {
 
 func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, error)) {
 	octets, hashes, rnd, now, wanted := sa.signed(id), sa.hs.hashes, e.cfg.Rand, e.now, sa.hs.statusWanted
+	certificates := c.own.Certificates()
+	if sa.hs.looksUp {
+		certificates = c.own.Published()
+	}
 	compute(e, sa, func() (proof, error) {
 		a, err := c.own.Sign(rnd, octets, hashes, c.sha1)
-		p := proof{certificates: c.own.Certificates(), request: c.requests(), auth: []wire.Payload{a}}
+		p := proof{certificates: certificates, request: c.requests(), auth: []wire.Payload{a}}
 		if wanted && err == nil {
 			if status := c.own.Status(c.trust, now); status != nil {
 				p.certificates = append(p.certificates, status)
@@ -104,19 +108,12 @@ func (c *certified) prove(e *Engine, sa *ikeSA, id *wire.ID, then func(proof, er
 	}, then)
 }
 
-// requests asks for certificates of the authorities that are believed, if any is, and for OCSP responses about them.
+// requests asks for certificates of the authorities that are believed, if any is.
 func (c *certified) requests() []wire.Payload {
 	if c.trust == nil {
 		return nil
 	}
-	return requests(auth.Request(c.trust), c.trust.OCSP != auth.OCSPOff)
-}
-
-func requests(r *wire.CertReq, status bool) []wire.Payload {
-	if status {
-		return []wire.Payload{r, auth.StatusRequest()}
-	}
-	return []wire.Payload{r}
+	return auth.Requests(c.trust)
 }
 
 func (c *certified) check(e *Engine, sa *ikeSA, id *wire.ID, ps []wire.Payload, then func(error)) {
@@ -148,19 +145,23 @@ func (signatureHashes) offerInit(_ *Engine, sa *ikeSA) []wire.Payload {
 }
 
 func (signatureHashes) answerInit(e *Engine, sa *ikeSA, request []wire.Payload) []wire.Payload {
-	if e.cfg.CertRequest == nil && !e.cfg.Signs {
+	if e.cfg.CertRequests == nil && !e.cfg.Signs {
 		return nil
 	}
 	var answer []wire.Payload
 	if sa.hs.hashes = auth.HashesOf(request); sa.hs.hashes != nil {
 		answer = append(answer, auth.HashNotify())
 	}
-	if e.cfg.CertRequest != nil {
-		answer = append(answer, requests(e.cfg.CertRequest, e.cfg.StatusRequest)...)
-	}
-	return answer
+	return append(answer, e.cfg.CertRequests...)
 }
 
 func (signatureHashes) initAnswered(_ *Engine, sa *ikeSA, response []wire.Payload) {
-	sa.hs.hashes, sa.hs.statusWanted = auth.HashesOf(response), auth.StatusWanted(response)
+	sa.hs.hashes = auth.HashesOf(response)
+	sa.hs.asked(response)
+}
+
+// asked takes from a message with CERTREQ what the peer wants beside it.
+func (hs *handshake) asked(ps []wire.Payload) {
+	hs.looksUp = wire.FindNotify(ps, wire.NotifyHTTPCertLookupSupported) != nil
+	hs.statusWanted = auth.StatusWanted(ps)
 }

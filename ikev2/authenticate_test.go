@@ -52,7 +52,7 @@ func newCertified(
 	return newWorld(t, options{change: func(mn, ha *host, mnCfg, haCfg *Config) {
 		m.give(t, mn.peer)
 		h.give(t, ha.peer)
-		haCfg.CertRequest = auth.Request(ha.peer.Trust)
+		haCfg.CertRequests = auth.Requests(ha.peer.Trust)
 		mnCfg.FragmentSize, haCfg.FragmentSize = -1, -1
 	}})
 }
@@ -128,7 +128,7 @@ func TestRFC4945_3_1_5_DistinguishedName(t *testing.T) {
 func TestRFC7296_3_8_OldMethods(t *testing.T) {
 	for _, kind := range []string{"RSA", "P-256"} {
 		w, mn, ha := newCertified(t, kind, kind, nil)
-		ha.engine.cfg.CertRequest = nil
+		ha.engine.cfg.CertRequests = nil
 		mn.peer.SHA1, ha.peer.SHA1 = true, true
 		methods := map[wire.AuthMethod]int{}
 		w.lose = func(p *packet) bool {
@@ -161,7 +161,7 @@ func TestRFC8247_3_2_SHA1NotAllowed(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w, mn, ha := newCertified(t, "RSA", "RSA", nil)
-			ha.engine.cfg.CertRequest = nil
+			ha.engine.cfg.CertRequests = nil
 			mn.peer.SHA1, ha.peer.SHA1 = c.mn, c.ha
 			mn.key(binding)
 			if got := one[spd.KeyFailed](mn).Err.Error(); !strings.Contains(got, c.mnSays) {
@@ -179,7 +179,7 @@ func TestRFC8247_3_2_SHA1NotAllowed(t *testing.T) {
 // An initiator that can't sign as the responder wants it gives up.
 func TestRFC8420_2_ResponderWithoutIdentityHash(t *testing.T) {
 	w, mn, ha := newCertified(t, "Ed25519", "P-256", nil)
-	ha.engine.cfg.CertRequest = nil
+	ha.engine.cfg.CertRequests = nil
 	mn.key(binding)
 	if got := one[spd.KeyFailed](mn).Err.Error(); !strings.Contains(got, "has not sent SIGNATURE_HASH_ALGORITHMS") {
 		t.Error(got)
@@ -191,7 +191,7 @@ func TestRFC8420_2_ResponderWithoutIdentityHash(t *testing.T) {
 // A responder that can't sign as the initiator wants it says no more than that it failed.
 func TestRFC8420_2_InitiatorWithoutIdentityHash(t *testing.T) {
 	w, mn, ha := newCertified(t, "P-256", "Ed25519", nil)
-	ha.engine.cfg.CertRequest = nil
+	ha.engine.cfg.CertRequests = nil
 	mn.key(binding)
 	w.script(`
 		MN --> IKE_SA_INIT request 0 [ SA KE Ni N(SIGNATURE_HASH_ALGORITHMS) ]
@@ -419,7 +419,7 @@ func TestSimulationWithCertificates(t *testing.T) {
 		simulate(t, seed, 600, func(mn, ha *host, haCfg *Config) {
 			m.give(t, mn.peer)
 			h.give(t, ha.peer)
-			haCfg.CertRequest = auth.Request(ha.peer.Trust)
+			haCfg.CertRequests = auth.Requests(ha.peer.Trust)
 		})
 		if t.Failed() {
 			return

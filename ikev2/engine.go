@@ -21,12 +21,10 @@ type Config struct {
 	Peers Peers
 	// IKE are the proposals acceptable from a peer that has not said who it is.
 	IKE []suite.Proposal
-	// CertRequest names the authorities whose certificates are acceptable from a peer that has not said who it is. Nil
-	// speaks to such a one of no certificates; then no peer that begins can have any.
-	CertRequest *wire.CertReq
-	// StatusRequest asks such a one for OCSP responses about its certificate, too (RFC 4806).
-	StatusRequest bool
-	// Signs: even without a CertRequest there are peers to whom this host proves itself by a certificate when they begin.
+	// CertRequests are what auth.Requests wants of a peer that has not said who it is. Nil speaks to such a one of no
+	// certificates; then no peer that begins can have any.
+	CertRequests []wire.Payload
+	// Signs: even without CertRequests there are peers to whom this host proves itself by a certificate when they begin.
 	Signs bool
 	NAT   NATTraversal
 	// Addresses are those of this host that peers with MOBIKE may use and are told of; the command spd.Addresses replaces

@@ -55,7 +55,7 @@ func newOnline(t *testing.T, mnState int) (w *world, mn, ha *host, mnAsks, haAsk
 	for h, r := range map[*host]*responders{mn: mnAsks, ha: haAsks} {
 		h.peer.Trust.OCSP, h.peer.Trust.Responders = auth.OCSPHard, r
 	}
-	ha.engine.cfg.StatusRequest = true
+	ha.engine.cfg.CertRequests = auth.Requests(ha.peer.Trust)
 	return w, mn, ha, mnAsks, haAsks
 }
 
@@ -78,7 +78,7 @@ func TestRFC4806_5_1_PeerToPeer(t *testing.T) {
 // To one who does not ask for it nothing is sent, and that one asks itself.
 func TestRFC4806_4_1_NotAskedFor(t *testing.T) {
 	w, mn, ha, mnAsks, haAsks := newOnline(t, ocsp.Good)
-	ha.engine.cfg.StatusRequest = false
+	ha.engine.cfg.CertRequests = ha.engine.cfg.CertRequests[:1]
 	mn.key(binding)
 	w.script(certifiedInit + `
 		MN --> IKE_AUTH request 1 [ IDi CERT N(INITIAL_CONTACT) CERTREQ CERTREQ IDr AUTH N(USE_TRANSPORT_MODE) SA TSi TSr ]

@@ -79,7 +79,7 @@ func TestRFC8784_3_Table1(t *testing.T) {
 	byCertificates := func(mn, ha *host, _, haCfg *Config) {
 		m.give(t, mn.peer)
 		h.give(t, ha.peer)
-		haCfg.CertRequest = auth.Request(ha.peer.Trust)
+		haCfg.CertRequests = auth.Requests(ha.peer.Trust)
 	}
 	wrong := ppkOf("together", strings.ToUpper(long), false)
 	for _, c := range []struct {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 
-	"mipsecd/ikev2/auth"
 	"mipsecd/ikev2/suite"
 	"mipsecd/ikev2/wire"
 	"mipsecd/internal/secret"
@@ -165,7 +164,7 @@ func (e *Engine) authRequest(sa *ikeSA, in inbound, ps []wire.Payload) {
 		e.authGoesOn(sa, in, ps)
 		return
 	}
-	sa.hs.statusWanted = auth.StatusWanted(ps)
+	sa.hs.asked(ps)
 	e.checkInitiator(sa, ps, func(peer *Peer, err error) {
 		if err != nil {
 			e.answerError(sa, in, err)

@@ -79,6 +79,8 @@ type handshake struct {
 	// hashes are those that the peer takes for signatures; nil unless SIGNATURE_HASH_ALGORITHMS goes both ways. Who has a
 	// pre-shared key does not look at them.
 	hashes []auth.Hash
+	// looksUp: the peer gets certificates itself that are named by hash and URL (RFC 7296 section 3.6).
+	looksUp bool
 	// statusWanted: the peer asks for an OCSP response about this side's certificate (RFC 4806).
 	statusWanted bool
 	intermediate

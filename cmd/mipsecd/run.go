@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"mipsecd/cmd/mipsecd/agent"
-	"mipsecd/cmd/mipsecd/ocsp"
+	"mipsecd/cmd/mipsecd/web"
 	"mipsecd/configs"
 	"mipsecd/ikev2"
 	"mipsecd/ikev2/auth"
@@ -60,7 +60,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	opt.Engine.Rand = rand.Reader
-	askResponders(cfg.Trusts, log)
+	goOnline(cfg.Trusts, log)
 	opt.Watch = agent.Log(log)
 	opt.Backend, opt.CareOf = kernel.backend, kernel.careOf
 	if opt.Conn, err = listen(cfg.NAT); err != nil {
@@ -115,13 +115,15 @@ func listen(nat ikev2.NATTraversal) (udp.Conn, error) {
 		udp.Port{Number: ikev2.NATPort, Conn: udp.BesideESP(beside)}), nil
 }
 
-// askResponders has OCSP responders asked about the peers' certificates, where the configuration wants it.
-func askResponders(trusts []*auth.Trust, log *slog.Logger) {
-	client := ocsp.NewClient(func(url string, err error) {
+// goOnline has OCSP responders asked about the peers' certificates, and certificates fetched, where the configuration
+// wants it.
+func goOnline(trusts []*auth.Trust, log *slog.Logger) {
+	responders := web.NewResponders(func(url string, err error) {
 		log.Warn("the OCSP responder does not say that a certificate is good", "url", url, "error", err)
 	})
+	certificates := web.NewCertificates()
 	for _, t := range trusts {
-		t.Responders = client
+		t.Responders, t.Fetcher = responders, certificates
 	}
 }
 

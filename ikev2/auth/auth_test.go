@@ -4,10 +4,12 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha1"
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
 	"net"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -348,12 +350,32 @@ func TestRFC4877_7_3_IdentityOfTheCertificate(t *testing.T) {
 
 func TestRFC7296_3_7_CertificateRequest(t *testing.T) {
 	one, two := testpki.NewAuthority(t, "one"), testpki.NewAuthority(t, "two")
-	r := Request(trust(t, one), trust(t, two), trust(t, one))
-	if r.Encoding != wire.CertX509Signature || len(r.Data) != 2*20 {
-		t.Errorf("%+v", r)
-	}
-	if Request() != nil {
-		t.Error("a request for nothing")
+	plain, looking, online := trust(t, one), trust(t, two), trust(t, one)
+	looking.Servers, online.OCSP = []Server{{"certs.example.org", "80"}}, OCSPSoft
+	for _, c := range []struct {
+		name   string
+		trusts []*Trust
+		want   []wire.Payload
+	}{
+		{"for nothing", nil, nil},
+		{"plain", []*Trust{plain}, []wire.Payload{&wire.CertReq{Encoding: wire.CertX509Signature}}},
+		{"of all, in the order of RFC 7296 appendix C", []*Trust{plain, looking, online}, []wire.Payload{
+			&wire.Notify{Kind: wire.NotifyHTTPCertLookupSupported},
+			&wire.CertReq{Encoding: wire.CertX509Signature}, &wire.CertReq{Encoding: wire.CertOCSPContent},
+		}},
+	} {
+		got := Requests(c.trusts...)
+		for _, p := range got {
+			if r, ok := p.(*wire.CertReq); ok && r.Encoding == wire.CertX509Signature {
+				if want := sha1.Size * min(2, len(c.trusts)); len(r.Data) != want {
+					t.Errorf("%s: %d octets of hashes, want %d", c.name, len(r.Data), want)
+				}
+				r.Data = nil
+			}
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %v", c.name, got)
+		}
 	}
 }
 

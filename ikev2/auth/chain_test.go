@@ -225,7 +225,7 @@ func TestRFC8247_3_1_1_KeyLengths(t *testing.T) {
 		t.Errorf("beside another's: %v", err)
 	}
 	failed(t, checkKey(&rsa.PublicKey{N: new(big.Int).Lsh(big.NewInt(1), 9000), E: 65537}), "an RSA key of 9001 bits")
-	own := &Credential{short, []*x509.Certificate{p.root.Issue(t, "ha", short, named)}}
+	own := &Credential{key: short, chain: []*x509.Certificate{p.root.Issue(t, "ha", short, named)}}
 	failed(t, trust(t, p.root).Check(claim(t, own, offered), now),
 		`the certificate of "CN=ha" has an RSA key of 1024 bits; want 2048 to 8192`)
 }

@@ -5,8 +5,10 @@
 //	Credential   what this host proves its identity with: sign.go
 //	             from files: pem.go, pkcs12.go
 //	Trust        whom it believes: verify.go, chain.go, revocation.go, ocsp.go, identity.go
+//	             by hash and URL: lookup.go, bundle.go
 //
-// Certificates and revocation lists come from the configuration and from the peer's CERT payloads only; "Hash and URL" and
-// revocation lists in CERT payloads are not asked for and not looked at. OCSP responses come from the peer (RFC 4806)
-// or from responders that somebody else asks (Responders).
+// Certificates come from the configuration, from the peer's CERT payloads, or from where these say that they are, if
+// somebody else fetches them (Fetcher). Revocation lists come from the configuration only; those of the peer's are not
+// asked for and not looked at. OCSP responses come from the peer (RFC 4806) or from responders that somebody else asks
+// (Responders).
 package auth

@@ -191,11 +191,11 @@ func checkSigner(r *ocsp.Response, by *x509.Certificate, now time.Time) error {
 	return checkKeys([]*x509.Certificate{responder})
 }
 
-// StatusRequest is the CERTREQ payload that asks for an OCSP response about the sender's certificate (RFC 4806 section
+// statusRequest is the CERTREQ payload that asks for an OCSP response about the sender's certificate (RFC 4806 section
 // 3.1). It names no responder: one that the authority has made a responder will do.
-func StatusRequest() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertOCSPContent} }
+func statusRequest() *wire.CertReq { return &wire.CertReq{Encoding: wire.CertOCSPContent} }
 
-// StatusWanted reports whether a peer has sent a StatusRequest.
+// StatusWanted reports whether a peer has sent a statusRequest.
 func StatusWanted(ps []wire.Payload) bool {
 	return slices.ContainsFunc(ps, func(p wire.Payload) bool {
 		r, ok := p.(*wire.CertReq)

@@ -17,10 +17,11 @@ import (
 )
 
 // Credential is what this host proves its identity with: a private key, and the certificate of it with those that lead to
-// an authority. It is not changed and may be used by several goroutines.
+// an authority. It is not changed once it is used, and may be used by several goroutines.
 type Credential struct {
-	key   crypto.Signer
-	chain []*x509.Certificate
+	key       crypto.Signer
+	chain     []*x509.Certificate
+	published []wire.Payload // CERT, for peers that look certificates up; nil if they can't
 }
 
 // maxChain bounds the certificates that are sent or looked at; RFC 7296 section 3.6 wants at least four.
@@ -37,7 +38,7 @@ func NewCredential(key crypto.Signer, chain []*x509.Certificate) (*Credential, e
 	if !isKeyOf(chain[0], key) {
 		return nil, fmt.Errorf("the private key is not that of the certificate of %s", subject(chain[0]))
 	}
-	return &Credential{key, chain}, nil
+	return &Credential{key: key, chain: chain}, nil
 }
 
 // isKeyOf reports whether a certificate is that of a private key.

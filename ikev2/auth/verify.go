@@ -21,6 +21,10 @@ type Trust struct {
 	// OCSP says whether Responders are asked about certificates that no revocation list tells of.
 	OCSP       OCSP
 	Responders Responders
+	// Servers are those from which Fetcher gets certificates that a peer names by hash and URL. Without any, a peer has to
+	// send its certificates.
+	Servers []Server
+	Fetcher Fetcher
 
 	authorities []*x509.Certificate
 	roots       *x509.CertPool
@@ -48,8 +52,9 @@ func NewTrust(authorities []*x509.Certificate, crls []*x509.RevocationList) (*Tr
 	return t, nil
 }
 
-// Request is the CERTREQ payload that names the authorities of all (RFC 7296 section 3.7); nil if there are none.
-func Request(all ...*Trust) *wire.CertReq {
+// Requests ask for certificates of the authorities of all (RFC 7296 section 3.7), by hash and URL where one has servers for
+// that, and for OCSP responses where one wants to know (RFC 4806); nil if there are no authorities.
+func Requests(all ...*Trust) (ps []wire.Payload) {
 	var named []*x509.Certificate
 	r := &wire.CertReq{Encoding: wire.CertX509Signature}
 	for _, t := range all {
@@ -64,7 +69,14 @@ func Request(all ...*Trust) *wire.CertReq {
 	if len(named) == 0 {
 		return nil
 	}
-	return r
+	if slices.ContainsFunc(all, func(t *Trust) bool { return len(t.Servers) > 0 }) {
+		ps = append(ps, &wire.Notify{Kind: wire.NotifyHTTPCertLookupSupported})
+	}
+	ps = append(ps, r)
+	if slices.ContainsFunc(all, func(t *Trust) bool { return t.OCSP != OCSPOff }) {
+		ps = append(ps, statusRequest())
+	}
+	return ps
 }
 
 // Claim is what a peer says in IKE_AUTH to prove who it is.
@@ -82,50 +94,29 @@ type Claim struct {
 // Check holds that a claim is true at that time: the first certificate is one of the identity, leads to an authority, is
 // not revoked, and its key has signed. The error says what is wrong; it is for the log and not for the peer.
 func (t *Trust) Check(c Claim, now time.Time) error {
-	certs, err := parseCertificates(c.Certificates)
+	certs := chainReader{trust: t, payloads: c.Certificates}
+	leaf, err := certs.first()
 	if err != nil {
 		return err
 	}
-	leaf := certs[0]
 	if err := checkIdentity(leaf, c.ID); err != nil {
 		return err
 	}
 	if err := checkUsage(leaf); err != nil {
 		return err
 	}
-	if err := checkKeys(certs[:1]); err != nil {
+	if err := checkKeys([]*x509.Certificate{leaf}); err != nil {
 		return err
 	}
-	// The signature comes first: only the owner of the key can have others asked about certificates.
+	// The signature comes first: only the owner of the key can have others asked for more certificates, and about them.
 	if err := checkSignature(leaf.PublicKey, c); err != nil {
 		return err
 	}
-	return t.checkChain(leaf, certs[1:], statusesIn(c.Certificates), now)
-}
-
-// parseCertificates reads the X.509 certificates among CERT payloads; what else there is is passed over (RFC 4945
-// section 3.3.10).
-func parseCertificates(payloads []*wire.Cert) ([]*x509.Certificate, error) {
-	var certs []*x509.Certificate
-	reason := errors.New("no X.509 certificate has come with the signature")
-	for _, p := range payloads {
-		if p.Encoding != wire.CertX509Signature {
-			reason = fmt.Errorf("no X.509 certificate has come with the signature, but %s", p.Encoding)
-			continue
-		}
-		if len(certs) == maxChain {
-			return nil, fmt.Errorf("more than %d certificates", maxChain)
-		}
-		cert, err := x509.ParseCertificate(p.Data)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d can't be read: %w", len(certs)+1, err)
-		}
-		certs = append(certs, cert)
+	others, err := certs.others()
+	if err != nil {
+		return err
 	}
-	if len(certs) == 0 {
-		return nil, reason
-	}
-	return certs, nil
+	return t.checkChain(leaf, others, statusesIn(c.Certificates), now)
 }
 
 // statusesIn are the OCSP responses among CERT payloads (RFC 4806).

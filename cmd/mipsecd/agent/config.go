@@ -18,20 +18,17 @@ func FromConfig(c *configs.Config, host secret.Bytes) (Options, error) {
 		return Options{}, err
 	}
 	var trusts []*auth.Trust
-	status := false
 	signs := false
 	for _, p := range c.Peers {
 		if p.Trust != nil {
 			trusts = append(trusts, p.Trust)
-			status = status || p.Trust.OCSP != auth.OCSPOff
 		}
 		signs = signs || p.Credential != nil
 	}
 	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
 		Peers:          peers,
 		IKE:            c.IKE,
-		CertRequest:    auth.Request(trusts...),
-		StatusRequest:  status,
+		CertRequests:   auth.Requests(trusts...),
 		Signs:          signs,
 		PPK:            slices.ContainsFunc(c.Peers, func(p *ikev2.Peer) bool { return p.PPK != nil }),
 		Childless:      c.Childless,

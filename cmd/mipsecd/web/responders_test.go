@@ -1,4 +1,4 @@
-package ocsp
+package web
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 // server is a responder whose answers are what the test says.
 type server struct {
 	*httptest.Server
-	client *Client
+	client *Responders
 	asked  int
 	failed []string
 }
@@ -32,7 +32,7 @@ func newServer(t *testing.T, answer func(w http.ResponseWriter, request string))
 		answer(w, string(body))
 	}))
 	t.Cleanup(s.Close)
-	s.client = NewClient(func(url string, err error) { s.failed = append(s.failed, url+": "+err.Error()) })
+	s.client = NewResponders(func(url string, err error) { s.failed = append(s.failed, url+": "+err.Error()) })
 	return s
 }
 
@@ -102,7 +102,7 @@ func (g *gone) RoundTrip(*http.Request) (*http.Response, error) {
 func TestASilentResponderIsLeftAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network, reported := &gone{}, 0
-		c := NewClient(func(string, error) { reported++ })
+		c := NewResponders(func(string, error) { reported++ })
 		c.http.Transport = network
 		c.keep(question{"http://a", "known"}, []byte("good"))
 		ask := func(request string, wantAsked int, wantErr bool) {
