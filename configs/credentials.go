@@ -20,6 +20,7 @@ type certificateFiles struct {
 	authorities, lists      []string
 	ocsp                    auth.OCSP
 	sha1                    bool
+	lookupSettings
 }
 
 // The keys of certificateFiles.
@@ -37,10 +38,11 @@ const (
 // certificateKeys are all of them.
 var certificateKeys = []string{
 	certificateKey, privateKeyKey, pkcs12Key, passwordKey, authorityKey, listKey, ocspKey, sha1Key,
+	urlKey, bundleURLKey, serversKey,
 }
 
 func (f *certificateFiles) fields() []field {
-	return []field{
+	return append([]field{
 		bind(&f.certificate, path, Key{Name: certificateKey,
 			Meaning: "has this host's certificate in PEM, and after it those that lead to an authority"}),
 		bind(&f.privateKey, path, Key{Name: privateKeyKey,
@@ -61,7 +63,7 @@ func (f *certificateFiles) fields() []field {
 		bind(&f.sha1, boolean, Key{Name: sha1Key, Default: "false",
 			Meaning: "RSA signatures may be with SHA-1, for peers that do not speak RFC 7427, such as strongSwan with " +
 				"signature_authentication = no; SHA-1 is weak"}),
-	}
+	}, f.lookupSettings.fields()...)
 }
 
 // prove gives a peer the pre-shared key or the certificates by which it and this host prove who they are. A secret-file
@@ -116,7 +118,7 @@ func (r *reader) secret(t table, file string) secret.Bytes {
 
 // trust reads whose certificates a peer may have.
 func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
-	return cached(r.trusts, slices.Concat(f.authorities, []string{fmt.Sprint(f.ocsp)}, f.lists), func() *auth.Trust {
+	return cached(r.trusts, slices.Concat(f.authorities, []string{fmt.Sprint(f.ocsp, f.servers)}, f.lists), func() *auth.Trust {
 		at := r.giver(t, authorityKey)
 		authorities, okCA := contents(r, at, authorityKey, f.authorities, Certificates, auth.ParseCertificates)
 		lists, okCRL := contents(r, r.giver(t, listKey), listKey, f.lists, RevocationLists, auth.ParseRevocationLists)
@@ -128,7 +130,7 @@ func (r *reader) trust(t table, f certificateFiles) *auth.Trust {
 			r.report(at.at.key(authorityKey), at.key(authorityKey), "%v", err)
 			return nil
 		}
-		trust.OCSP = f.ocsp
+		trust.OCSP, trust.Servers = f.ocsp, f.servers
 		return trust
 	})
 }
@@ -139,7 +141,9 @@ func (r *reader) credential(t table, f certificateFiles, own ikev2.Identity) *au
 	if r.giver(t, certificateKey, privateKeyKey, pkcs12Key).has(pkcs12Key) {
 		read, key = r.keyBundle, pkcs12Key
 	}
-	return cached(r.credentials, []string{key, f.certificate, f.privateKey, f.pkcs12, f.password}, func() *auth.Credential {
+	where, urls, bundle := r.published(t, f)
+	files := append([]string{key, f.certificate, f.privateKey, f.pkcs12, f.password, bundle}, urls...)
+	return cached(r.credentials, files, func() *auth.Credential {
 		private, chain, ok := read(t, f)
 		if !ok {
 			return nil
@@ -151,7 +155,9 @@ func (r *reader) credential(t table, f certificateFiles, own ikev2.Identity) *au
 		if err != nil {
 			at := r.giver(t, key)
 			r.report(at.at.key(key), at.key(key), "%v", err)
+			return nil
 		}
+		r.publish(c, where, urls, bundle)
 		return c
 	})
 }

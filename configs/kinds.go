@@ -29,6 +29,8 @@ var (
 		{"debug", slog.LevelDebug}, {"info", slog.LevelInfo}, {"warn", slog.LevelWarn}, {"error", slog.LevelError},
 	})
 	ocspModes = oneOf([]word[auth.OCSP]{{"off", auth.OCSPOff}, {"soft", auth.OCSPSoft}, {"hard", auth.OCSPHard}})
+	httpURL   = parsed(`an http URL such as "http://certs.example.org/cert.der"`, parseURL)
+	server    = parsed(`a server such as "certs.example.org"`, auth.ParseServer)
 	keying    = parsed(`"ikev2"`, parseKeying)
 
 	boolean       = judged("true or false", func(v bool) (bool, bool) { return v, true })
@@ -71,6 +73,11 @@ func parseKeying(s string) (string, error) {
 		return "", errors.New(`KINK is not supported yet; want "ikev2"`)
 	}
 	return "", fault(s, `"ikev2"`)
+}
+
+func parseURL(s string) (string, error) {
+	_, err := auth.ServerOf(s)
+	return s, err
 }
 
 func printable(s string) (string, bool) {

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/x509"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"mipsecd/ikev2/auth"
+	"mipsecd/internal/testpki"
 )
 
 // mipsecd runs the command with arguments.
@@ -121,5 +125,20 @@ func TestTraceOfAnotherKind(t *testing.T) {
 	path := write(t, "role = \"mobile-node\"\n# this is no trace")
 	if _, err := mipsecd("trace", path); err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("%v, want an error that names %s", err, path)
+	}
+}
+
+func TestBundleOfCertificates(t *testing.T) {
+	root := testpki.NewAuthority(t, "root")
+	chain := []*x509.Certificate{root.Issue(t, "mn", testpki.Key("P-256"), nil), root.Certificate}
+	path := filepath.Join(t.TempDir(), "mn.pem")
+	if err := os.WriteFile(path, testpki.CertificatesPEM(chain...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := mipsecd("bundle", path); err != nil || out != string(auth.Bundle(chain)) {
+		t.Errorf("%v, %x", err, out)
+	}
+	if out, err := mipsecd("bundle", write(t, "no PEM")); err == nil || out != "" || !strings.Contains(err.Error(), "want PEM") {
+		t.Errorf("%v, %x", err, out)
 	}
 }

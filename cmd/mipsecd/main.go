@@ -41,7 +41,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(runCommand(), checkCommand(), statusCommand(), connectCommand(), reauthenticateCommand(), redirectCommand(), traceCommand(), demoCommand())
+	root.AddCommand(runCommand(), checkCommand(), statusCommand(), connectCommand(), reauthenticateCommand(), redirectCommand(), traceCommand(), bundleCommand(), demoCommand())
 	return root
 }
 
