@@ -112,6 +112,8 @@ func (a *Agent) keying(notice spd.Notice) {
 		a.tell(a.authorize(x))
 	case spd.AddressRequest:
 		a.tell(a.assign(x))
+	case spd.MovedTogether:
+		a.emit(migrate.Carry{Plan: migrate.Rest(x)})
 	case spd.PeerUp:
 		a.keyed(x.Peer, x.ID, true)
 		if x.First {

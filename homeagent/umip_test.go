@@ -204,3 +204,14 @@ func TestPeerThatBeginsAnew(t *testing.T) {
 func TestAddressesAreNoNews(t *testing.T) {
 	newScript(t, false, Home("mn", true)).step("", migrate.Addresses{List: nil})
 }
+
+// What the kernel has left behind because it is of one reqid with what it has moved is to follow.
+func TestSeveralSAsMovedTogether(t *testing.T) {
+	home := Home("mn", true)
+	d := Daemon{Protected: home.Protected, OnHA: true}
+	s := newScript(t, false, home)
+	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(CoA1)...)})
+	m := d.MovesTunnels(CoA1, CoA2)[4].(spd.Migrate)
+	s.says("carry\nmigrate the rest of out * -> HoA any from HA -> CoA1 to HA -> CoA2",
+		spd.MovedTogether{Moved: spd.MoveSAs{Peer: "mn", Policy: m.PolicyKey, Change: m.Changes[0]}, SAs: 2})
+}

@@ -21,8 +21,10 @@ type childSA struct {
 	encap     spd.Encap // outbound
 	installed time.Time
 	removed   time.Time
-	former    []spd.SAID // what its SAs may be called in the kernel if that did not move them, as it should have
-	deleting  bool       // a Delete for it is on its way
+	former    []spd.SAID    // what its SAs may be called in the kernel if that did not move them, as it should have
+	inAt      spd.Endpoints // where the inbound SA is by the kernel's reports, which tell of it by itself
+	outAt     spd.Endpoints
+	deleting  bool // a Delete for it is on its way
 	rekeying  contest[childSA]
 }
 
@@ -63,6 +65,8 @@ func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd
 	e.emit(Install{sa.peer.Name, one(spd.Out, c.out, toPeer)})
 	c.demand.Acquire, c.demand.First = 0, spd.Traffic{}
 	c.installed = e.now
+	c.outAt = spd.Endpoints{Src: c.demand.Local, Dst: c.demand.Remote}
+	c.inAt = c.outAt.Reverse()
 	c.ike = sa
 	sa.children = append(sa.children, c)
 

@@ -153,11 +153,12 @@ type SetEncap struct {
 // Remove wants an SA out of the kernel.
 type Remove struct{ ID spd.SAID }
 
-// Verify asks whether an SA is in the kernel. If it is not, the command spd.Expired is to follow, so that the pair be
-// replaced.
+// Verify asks whether an SA is in the kernel, from this source. If it is not, the command spd.Expired is to follow, so that
+// the pair be replaced.
 type Verify struct {
 	Peer string
 	ID   spd.SAID
+	Src  netip.Addr
 }
 
 // AllocSPI wants an inbound SPI from the kernel; the JobDone has a uint32.

@@ -2,8 +2,6 @@ package ikev2
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"testing"
 
 	"mipsecd/spd"
@@ -60,15 +58,18 @@ func (k *kernel) setEncap(id spd.SAID, encap spd.Encap) error {
 	return nil
 }
 
-// migrate moves the SAs of a tunnel, as a kernel does.
+// migrate moves one SA of a tunnel, the oldest, as Linux may do.
 func (k *kernel) migrate(c spd.EndpointChange) {
-	for _, id := range slices.Collect(maps.Keys(k.sas)) {
-		s := k.sas[id]
-		if s.Mode == c.Mode && s.Reqid == c.Reqid && s.Endpoints == c.Old {
-			delete(k.sas, id)
-			s.Endpoints = c.New
-			k.sas[s.ID()] = s
+	var first spd.SA
+	for _, s := range k.sas {
+		if s.Mode == c.Mode && s.Reqid == c.Reqid && s.Endpoints == c.Old && (first.SPI == 0 || s.SPI < first.SPI) {
+			first = s
 		}
+	}
+	if first.SPI != 0 {
+		delete(k.sas, first.ID())
+		first.Endpoints = c.New
+		k.sas[first.ID()] = first
 	}
 }
 

@@ -7,7 +7,8 @@ import (
 )
 
 // A kernel reports a movement when it has happened. Until the report is here, SAs are installed at the old addresses and
-// stay there, and SAs are removed by their old names and stay, too. Both are made good when the report comes.
+// stay there, and SAs are removed by their old names and stay, too. Both are made good when the report comes; and so is it if
+// the kernel (Linux) has moved only one of several SAs.
 
 // reportDelay is how long a report may take.
 const reportDelay = 2 * time.Second
@@ -52,11 +53,51 @@ func (e *Engine) verifyMoved(c *childSA, oldIn, oldOut spd.SAID) {
 	if e.now.Sub(c.installed) > reportDelay {
 		return
 	}
-	c.former = append(c.former, oldIn, oldOut)
+	e.verifyLater(c, oldIn, oldOut)
+}
+
+// verifyLater makes sure of a pair that may not have moved, and have kept the names of before, once it should have.
+func (e *Engine) verifyLater(c *childSA, former ...spd.SAID) {
+	c.former = append(c.former, former...)
 	e.after(reportDelay, func() {
 		if c.ike != nil && !c.deleting {
-			e.emit(Verify{Peer: c.demand.Peer, ID: c.inID()})
-			e.emit(Verify{Peer: c.demand.Peer, ID: c.outID()})
+			e.emit(Verify{Peer: c.demand.Peer, ID: c.inID(), Src: c.demand.Remote})
+			e.emit(Verify{Peer: c.demand.Peer, ID: c.outID(), Src: c.demand.Local})
 		}
 	})
+}
+
+// movedTogether has the role see to it that all SAs of one reqid follow, of which the kernel may have moved only one.
+func (e *Engine) movedTogether(children []*childSA, c spd.MoveSAs) {
+	former := map[*childSA]spd.SAID{}
+	for _, child := range children {
+		if id, ok := child.reported(c.Change); ok {
+			former[child] = id
+		}
+	}
+	if len(former) < 2 {
+		return
+	}
+	e.notify(spd.MovedTogether{Moved: c, SAs: len(former)})
+	for _, child := range children {
+		if id, ok := former[child]; ok {
+			e.verifyLater(child, id)
+		}
+	}
+}
+
+// reported notes where the kernel has one of the SAs by a report, and is what that SA was called before. Not ok if the report
+// is about neither.
+func (c *childSA) reported(m spd.EndpointChange) (former spd.SAID, ok bool) {
+	switch {
+	case c.demand.Mode != m.Mode || m.Old == m.New:
+		return former, false
+	case (m.Reqid == 0 || m.Reqid == c.demand.ReqidOut) && c.outAt == m.Old:
+		c.outAt = m.New
+		return espID(m.Old.Dst, c.out), true
+	case (m.Reqid == 0 || m.Reqid == c.demand.ReqidIn) && c.inAt == m.Old:
+		c.inAt = m.New
+		return espID(m.Old.Dst, c.in), true
+	}
+	return former, false
 }

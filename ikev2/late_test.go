@@ -1,7 +1,9 @@
 package ikev2
 
 import (
+	"net/netip"
 	"testing"
+	"time"
 
 	"mipsecd/spd"
 )
@@ -81,4 +83,73 @@ func TestOldPairsAreNotVerified(t *testing.T) {
 	if n := len(mn.engine.Status()[0].Children); n != 2 {
 		t.Errorf("%d Child SAs, want 2", n)
 	}
+}
+
+// Of two pairs, one of which takes over from the other, the kernel moves one; the other follows. Who deletes a pair sends by
+// it no more.
+func TestRekeyedWhileMoving(t *testing.T) {
+	w, mn, ha := established(t, options{}, binding, returnRoute)
+	w.overlap(mn)
+	w.move(path1, path2, true, true)
+	for i, h := range w.hosts {
+		if at := h.at(coa2); len(at) != 3+i {
+			t.Errorf("%s has at the new address %v, want %d SAs", h.name, at, 3+i)
+		}
+		for _, m := range said[spd.MovedTogether](h) {
+			if m.SAs != 2 {
+				t.Errorf("%s: %+v", h.name, m)
+			}
+		}
+		if n := len(said[spd.MovedTogether](h)); n != 2 {
+			t.Errorf("%s: SAs moved together in %d directions, want 2", h.name, n)
+		}
+	}
+	w.lose = nil
+	w.pass(time.Minute)
+	w.settled(2)
+	for _, h := range []*host{mn, ha} {
+		h.tell(spd.MoveSAs{Peer: h.peer.Name, Change: changesOf(h, path1, path2)[0]}) // the report that the other has followed
+		if n := len(said[spd.MovedTogether](h)); n != 2 {
+			t.Errorf("%s: one more movement", h.name)
+		}
+	}
+}
+
+// What does not follow is replaced: the pair that took over, of which either SA may be the one.
+func TestRekeyedWhileMovingAndLeftBehind(t *testing.T) {
+	for left := range 2 {
+		w, mn, _ := established(t, options{}, binding, returnRoute)
+		w.overlap(mn)
+		mn.stays = true
+		w.move(path1, path2, true, true)
+		mn.migrate(changesOf(mn, path1, path2)[1-left])
+		w.lose = nil
+		w.pass(time.Minute)
+		w.settled(2)
+		if behind := mn.at(coa1); len(behind) > 0 {
+			t.Errorf("left behind: %v", behind)
+		}
+	}
+}
+
+// overlap has a host rekey its tunnel, whose old pair stays as long as w.lose is not set anew.
+func (w *world) overlap(h *host) {
+	w.losing("INFORMATIONAL", -1)
+	for _, c := range h.engine.Status()[0].Children {
+		if c.Demand.Name == returnRoute.Name {
+			h.tell(spd.Expired{Peer: h.peer.Name, ID: c.In})
+		}
+	}
+	w.run()
+	w.pass(2 * reportDelay)
+}
+
+// at lists the SAs that have an address.
+func (h *host) at(a netip.Addr) (list []spd.SA) {
+	for _, s := range h.sas {
+		if s.Endpoints.Src == a || s.Endpoints.Dst == a {
+			list = append(list, s)
+		}
+	}
+	return list
 }

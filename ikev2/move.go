@@ -193,6 +193,7 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 			}
 		}
 	}
+	e.movedTogether(children, c)
 }
 
 // takeAlong readdresses the tunnels that are wanted or being made from one path to another, without waiting for the

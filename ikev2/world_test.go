@@ -99,6 +99,7 @@ type host struct {
 	refuse   error            // what the role answers to every Request
 	pairs    bool             // the role grants only what is between two addresses
 	gives    spd.AddressGrant // what it answers to every AddressRequest
+	stays    bool             // nobody has the SAs follow that the kernel leaves behind
 	hold     bool             // jobs wait for work
 	jobs     []func()
 	notices  []spd.Notice
@@ -222,7 +223,7 @@ func (h *host) step(in Input) {
 			case Remove:
 				h.w.check(h.remove(f.ID))
 			case Verify:
-				if _, there := h.sas[f.ID]; !there {
+				if sa, there := h.sas[f.ID]; !there || sa.Endpoints.Src != f.Src {
 					inputs = append(inputs, Command{spd.Expired{Peer: f.Peer, ID: f.ID}})
 				}
 			case AllocSPI:
@@ -237,6 +238,10 @@ func (h *host) step(in Input) {
 				switch r := f.Notice.(type) {
 				case spd.Request:
 					inputs = h.job(inputs, func() Input { return Command{h.grant(r)} })
+				case spd.MovedTogether:
+					for n := 1; n < r.SAs && !h.stays; n++ {
+						h.migrate(r.Moved.Change)
+					}
 				case spd.AddressRequest:
 					inputs = h.job(inputs, func() Input { return Command{h.assign(r)} })
 				}

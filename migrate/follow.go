@@ -39,7 +39,7 @@ func (h *Homes) Follow(now time.Time, p *Place, path spd.Path, m spd.Migrate) (o
 	for _, c := range m.Changes {
 		// What comes in by a tunnel and is forwarded has come by the SAs of the inbound policy.
 		if c.Mode == spd.Tunnel && c.Old != c.New && m.Dir != spd.Fwd {
-			out = append(out, Tell{spd.MoveSAs{Peer: p.Peer, Change: c}})
+			out = append(out, Tell{spd.MoveSAs{Peer: p.Peer, Policy: m.PolicyKey, Change: c, Encap: m.Encap}})
 		}
 	}
 	return out

@@ -57,6 +57,22 @@ func Unset(policies []spd.Policy) (p Plan) {
 	return p
 }
 
+// Rest plans that the SAs follow which a movement has left behind: Linux moves one for each MIGRATE. Their policy has moved
+// with the first; without a template that it finds, Linux would refuse. It is not undone.
+func Rest(t spd.MovedTogether) (p Plan) {
+	stay := t.Moved.Change
+	stay.Old = stay.New
+	m := spd.Migrate{PolicyKey: t.Moved.Policy, Changes: []spd.EndpointChange{stay, t.Moved.Change}, Encap: t.Moved.Encap}
+	for range t.SAs - 1 {
+		p.steps = append(p.steps, step{
+			what: fmt.Sprintf("migrate the rest of %s from %s to %s", m.PolicyKey, t.Moved.Change.Old, stay.New),
+			do:   func(k Mover) error { return k.Migrate(m) },
+			undo: func(Mover) error { return nil },
+		})
+	}
+	return p
+}
+
 // replace plans a policy in the place of another with the same key.
 func (p *Plan) replace(old, policy spd.Policy) {
 	p.steps = append(p.steps, step{

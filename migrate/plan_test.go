@@ -298,6 +298,42 @@ func TestOneTunnelThatIsNotMoved(t *testing.T) {
 	}
 }
 
+// Linux moves one of the SAs that a policy has during a rekeying; the rest is moved after.
+func TestSAsLeftBehindFollow(t *testing.T) {
+	k := kernel{t, memory.New(memory.Options{MigrateOne: true}).Open()}
+	t.Cleanup(func() { k.Close() })
+	tunnel := OtherHome("mn").Policies(false, CoA1)[2]
+	k.do(k.AddPolicy(tunnel))
+	for i := range uint32(3) {
+		k.do(k.Install(spd.SA{
+			SPI: 0x1000 + i, Proto: spd.ESP, Mode: spd.Tunnel, Endpoints: tunnel.Templates[0].Endpoints, Reqid: tunnel.Templates[0].Reqid,
+			Dir: spd.Out, Transform: spd.Transform{Encr: spd.EncrAESGCM16, EncrKey: make(secret.Bytes, 20)},
+		}))
+	}
+	c := spd.EndpointChange{
+		Proto: spd.ESP, Mode: spd.Tunnel, Reqid: tunnel.Templates[0].Reqid,
+		Old: tunnel.Templates[0].Endpoints, New: spd.Endpoints{Src: CoA2, Dst: HA},
+	}
+	k.do(k.Migrate(spd.Migrate{PolicyKey: tunnel.PolicyKey, Changes: []spd.EndpointChange{c}}))
+	rest := migrate.Rest(spd.MovedTogether{Moved: spd.MoveSAs{Policy: tunnel.PolicyKey, Change: c}, SAs: 3})
+	Expect(t, []migrate.Effect{migrate.Carry{Plan: rest}}, `
+		carry
+		migrate the rest of out OtherHoA -> * any from CoA1 -> HA to CoA2 -> HA
+		migrate the rest of out OtherHoA -> * any from CoA1 -> HA to CoA2 -> HA`)
+	k.do(rest.Apply(k))
+	for _, sa := range k.state().sas {
+		if sa.Endpoints != c.New {
+			t.Errorf("left behind: %s", sa)
+		}
+	}
+	if now := k.state().policies; now[0].Templates[0].Endpoints != c.New {
+		t.Errorf("the policy is %s", now[0])
+	}
+	if err := migrate.Rest(spd.MovedTogether{SAs: 2}).Apply(k); !errors.Is(err, spd.ErrInvalid) {
+		t.Errorf("got error %v", err)
+	}
+}
+
 func TestErrorsOfAPlanAreAllThere(t *testing.T) {
 	home := OtherHome("mn")
 	k := newKernel(t, home, true, CoA1)

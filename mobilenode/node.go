@@ -159,6 +159,8 @@ func (n *Node) keying(notice spd.Notice) {
 	switch x := notice.(type) {
 	case spd.Request:
 		n.tell(n.homes.Grant(x, n.image)) // to nobody else any (RFC 4877 section 7.1)
+	case spd.MovedTogether:
+		n.emit(migrate.Carry{Plan: migrate.Rest(x)})
 	case spd.PeerUp:
 		if x.First {
 			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path})

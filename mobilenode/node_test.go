@@ -205,3 +205,14 @@ func TestConnect(t *testing.T) {
 	s.step("connect ha over CoA1 - HA", migrate.Addresses{List: []netip.Addr{HoA, CoA1}}, migrate.Connect{Peer: "ha"})
 	s.step("", migrate.Connect{Peer: "another"})
 }
+
+// What the kernel has left behind because it is of one reqid with what it has moved is to follow.
+func TestSeveralSAsMovedTogether(t *testing.T) {
+	home := Home("ha", true)
+	d := Daemon{Protected: home.Protected, OnHA: false}
+	s := newScript(t, false, home)
+	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(CoA1)...)})
+	m := d.MovesTunnels(CoA1, CoA2)[2].(spd.Migrate)
+	s.says("carry\nmigrate the rest of out HoA -> * any from CoA1 -> HA to CoA2 -> HA",
+		spd.MovedTogether{Moved: spd.MoveSAs{Peer: "ha", Policy: m.PolicyKey, Change: m.Changes[0]}, SAs: 2})
+}

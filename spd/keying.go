@@ -75,10 +75,13 @@ type Relocate struct {
 // Addresses are all of this host's that the key exchange may be spoken from, and that peers with MOBIKE are told of.
 type Addresses struct{ List []netip.Addr }
 
-// MoveSAs says that the kernel has moved the tunnel SAs of a peer with this reqid to other addresses.
+// MoveSAs says that the kernel has moved a policy, and the tunnel SAs of a peer with its reqid, to other addresses. Encap is
+// that of the Migrate.
 type MoveSAs struct {
 	Peer   string
+	Policy PolicyKey
 	Change EndpointChange
+	Encap  Encap
 }
 
 // Rebound says that an authentic packet of an inbound SA came from elsewhere than is known, as a NAT before the peer has
@@ -251,6 +254,15 @@ type Redirected struct {
 }
 
 func (Redirected) notice() {}
+
+// MovedTogether says that a MoveSAs was about several SAs, as there are while one pair takes over from another. A kernel may
+// have moved only one of them (Linux): then the others are to follow.
+type MovedTogether struct {
+	Moved MoveSAs
+	SAs   int
+}
+
+func (MovedTogether) notice() {}
 
 // ChildMoved says that a MoveSAs has changed the addresses, and so the names, of a pair of SAs.
 type ChildMoved struct {

@@ -122,6 +122,19 @@ func (s suite) testMigrate(t *testing.T) {
 		wantPolicies(t, b, tunnelPolicy(away1, reqid))
 		succeed(t, b.Migrate(move(away1, away2)))
 	})
+	s.run(t, "again moves the SA that was left behind", func(t *testing.T, b spd.Backend) {
+		first := setUp(t, b)
+		second := newSA(first.SPI+1, spd.Tunnel, away1, reqid, spd.Out)
+		succeed(t, b.Install(second))
+		succeed(t, b.Migrate(move(away1, away2)))
+		again := move(away2, away2)
+		again.Changes = append(again.Changes, change(away1, away2))
+		succeed(t, b.Migrate(again))
+		first.Endpoints, second.Endpoints = away2, away2
+		wantSAs(t, b, first, second)
+		wantPolicies(t, b, tunnelPolicy(away2, reqid))
+		awaitMigrate(t, s, b, again)
+	})
 	s.run(t, "of a policy that is not there is ErrNotFound", func(t *testing.T, b spd.Backend) {
 		sa := newSA(0x2001, spd.Tunnel, away1, reqid, spd.Out)
 		succeed(t, b.Install(sa))

@@ -38,6 +38,10 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelInfo, "Child SA up", child(x.Demand, x.In, x.Out)
 	case spd.ChildMoved:
 		return slog.LevelInfo, "Child SA moved", child(x.Demand, x.In, x.Out)
+	case spd.MovedTogether:
+		return slog.LevelDebug, "SAs moved together", []slog.Attr{
+			peer(x.Moved.Peer), slog.Any("reqid", x.Moved.Change.Reqid), slog.Int("sas", x.SAs),
+		}
 	case spd.ChildDown:
 		return slog.LevelInfo, "Child SA down", append(child(x.Demand, x.In, x.Out), slog.String("reason", x.Reason))
 	case spd.KeyFailed:

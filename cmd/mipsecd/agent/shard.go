@@ -100,14 +100,14 @@ func (s *shard) step(in ikev2.Input) {
 	}
 }
 
-// verify looks whether an SA is in the kernel, and tells the engine if it is not.
+// verify looks whether an SA is in the kernel as it should be, and tells the engine if it is not.
 func (s *shard) verify(v ikev2.Verify) {
 	sas, err := s.agent.opt.Backend.SAs()
 	if err != nil {
 		s.agent.failed("listing the SAs", err)
 		return
 	}
-	if !slices.ContainsFunc(sas, func(sa spd.SA) bool { return sa.ID() == v.ID }) {
+	if !slices.ContainsFunc(sas, func(sa spd.SA) bool { return sa.ID() == v.ID && sa.Endpoints.Src == v.Src }) {
 		s.inbox.put(ikev2.Command{Command: spd.Expired{Peer: v.Peer, ID: v.ID}})
 	}
 }

@@ -32,7 +32,7 @@ func NewHost(network *vnet.Network, name string, seed uint64) *Host {
 	h := &Host{
 		Name: name, Node: network.AddNode(name), Receive: func(memory.Packet) {}, Say: func(string, ...any) {},
 	}
-	h.Kernel = memory.New(memory.Options{Clock: time.Now, Seed: seed, Local: h.IsLocal})
+	h.Kernel = memory.New(memory.Options{Clock: time.Now, Seed: seed, Local: h.IsLocal, MigrateOne: true})
 	h.Node.Handle(h.input)
 	return h
 }
