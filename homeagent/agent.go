@@ -117,7 +117,7 @@ func (a *Agent) keying(notice spd.Notice) {
 	case spd.PeerUp:
 		a.keyed(x.Peer, x.ID, true)
 		if x.First {
-			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path})
+			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path, Before: x.Began})
 		}
 	case spd.PeerDown:
 		a.keyed(x.Peer, x.ID, false)

@@ -52,8 +52,10 @@ func (e *Engine) command(c spd.Command) {
 		e.terminatePeer(c.Peer)
 	case spd.Superseded:
 		if e.sas[c.Except] == nil { // else it is done already
-			e.supersede(c.Peer, nil, c.Path, e.nextID())
+			e.supersede(c.Peer, nil, c.Path, func(sa *ikeSA) bool { return sa.upAt.Before(c.Before) })
 		}
+	case spd.Met:
+		e.met(c)
 	}
 }
 
@@ -194,4 +196,15 @@ func (e *Engine) abandonAll() {
 		}
 	}
 	e.terminateAll() // leaves nothing but what there is without an IKE_SA
+}
+
+// met notes that another engine has an IKE_SA with a peer: a handshake under way is not the first contact.
+func (e *Engine) met(c spd.Met) {
+	if a := e.peers[c.Peer]; a != nil {
+		for _, sa := range a.sas {
+			if sa.hs != nil && sa.own != c.ID {
+				sa.hs.met = true
+			}
+		}
+	}
 }

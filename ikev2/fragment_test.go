@@ -416,7 +416,7 @@ func TestFragmentsOfAnEndedIKESA(t *testing.T) {
 	if ha.engine.Deadline().IsZero() {
 		t.Error("fragments are kept for ever")
 	}
-	ha.tell(spd.Superseded{Peer: "mn", Path: reversed(path1)})
+	ha.tell(spd.Superseded{Peer: "mn", Path: reversed(path1), Before: ha.w.now.Add(1)})
 	if len(ha.engine.sas) != 0 || !ha.engine.Deadline().IsZero() {
 		t.Errorf("%d IKE_SAs, deadline %v", len(ha.engine.sas), ha.engine.Deadline())
 	}

@@ -112,7 +112,7 @@ func (u *fuzzing) step() {
 		h.rekeyIKE()
 	case 9:
 		h.tell([]spd.Command{
-			spd.Terminate{Peer: peer}, spd.Probe{Peer: peer}, spd.Superseded{Peer: peer}, spd.Lost{Peer: peer, ID: u.child(h)},
+			spd.Terminate{Peer: peer}, spd.Probe{Peer: peer}, spd.Superseded{Peer: peer, Before: u.now.Add(1)}, spd.Lost{Peer: peer, ID: u.child(h)},
 			spd.Grant{Request: uint64(u.next())},
 			spd.Rebound{Peer: peer, ID: u.child(h), To: netip.AddrPortFrom(coa2, NATPort+uint16(u.next()))},
 		}[u.pick(6)])

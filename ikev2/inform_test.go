@@ -187,11 +187,39 @@ func TestRFC7296_2_4_InitialContact(t *testing.T) {
 	ha.tell(spd.Superseded{Peer: "mn", Except: one[spd.PeerUp](ha).ID})
 	w.settled(1)
 	// The peer has begun anew at another engine.
-	ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path1)})
+	ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path1), Before: w.now.Add(1)})
 	if len(ha.engine.sas) != 0 || len(ha.sas) != 0 {
 		t.Error("what is superseded is still there")
 	}
 	ha.tell(spd.Superseded{Peer: "nobody", Except: 4711})
+}
+
+// Of what another engine has the peer can have known when it began anew: what came to stand later stays.
+func TestRFC7296_2_4_InitialContactAtAnotherEngine(t *testing.T) {
+	w, _, ha := established(t, options{}, binding, returnRoute)
+	up := ha.engine.peers["mn"].sas[0].upAt
+	ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path1), Before: up})
+	w.settled(2)
+	ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path1), Before: up.Add(1)})
+	if len(ha.engine.sas) != 0 || len(ha.sas) != 0 {
+		t.Error("what is superseded is still there")
+	}
+}
+
+// Who has an IKE_SA with the peer at another engine does not say that this is the first contact.
+func TestRFC7296_2_4_NoInitialContactAfterAnotherEngine(t *testing.T) {
+	w, mn, ha := newWorld(t, options{})
+	mn.hold = true
+	mn.tell(spd.Key{Demand: binding, Path: path1})
+	mn.tell(spd.Met{Peer: "ha", ID: 4711})
+	mn.tell(spd.Met{Peer: "nobody", ID: 4711})
+	mn.hold = false
+	mn.work()
+	w.run()
+	w.settled(1)
+	if up := one[spd.PeerUp](ha); up.First || up.Began != w.now {
+		t.Errorf("%+v", up)
+	}
 }
 
 // When both begin at once, INITIAL_CONTACT must not have each side keep another IKE_SA.

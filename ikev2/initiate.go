@@ -22,7 +22,7 @@ const maxCookies = 5
 // initiate begins an IKE_SA with a peer; what is wanted waits in the association.
 func (e *Engine) initiate(peer *Peer, path spd.Path) *ikeSA {
 	sa := &ikeSA{
-		own: e.newSPI(), initiator: true, peer: peer, agreed: agreed{original: true},
+		own: e.newSPI(), initiator: true, peer: peer, agreed: agreed{original: true}, startedAt: e.now,
 		local: netip.AddrPortFrom(path.Local, Port), remote: netip.AddrPortFrom(path.Remote, Port),
 		hs: &handshake{began: e.nextID(), ni: e.random(nonceLen), group: firstGroup(peer.IKE)},
 	}
@@ -190,7 +190,7 @@ func (e *Engine) authenticate(sa *ikeSA) {
 // Child SA.
 func (e *Engine) askAuth(sa *ikeSA, id *wire.ID, p proof, n *negotiation) {
 	ps := append([]wire.Payload{id}, p.certificates...)
-	if len(e.association(sa.peer.Name).sas) == 1 {
+	if len(e.association(sa.peer.Name).sas) == 1 && !sa.hs.met {
 		ps = append(ps, &wire.Notify{Kind: wire.NotifyInitialContact})
 	}
 	ps = append(ps, p.request...)
@@ -245,7 +245,7 @@ func (e *Engine) authAnswered(sa *ikeSA, n *negotiation, ps []wire.Payload, err 
 		e.renew(renews, sa, done)
 	}
 	if first {
-		e.supersede(sa.peer.Name, sa, sa.path(), began)
+		e.supersede(sa.peer.Name, sa, sa.path(), func(old *ikeSA) bool { return old.since < began })
 	}
 	e.askWanted(sa.peer)
 }

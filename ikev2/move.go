@@ -115,14 +115,14 @@ func (e *Engine) orphan(a *association, sa *ikeSA, life time.Duration) {
 // supersede forgets what there was with a peer before it began anew (RFC 7296 section 2.4): what was established before
 // the handshake that says so began. An IKE_SA that both sides have begun at once thus stays on both, whichever comes to
 // stand first. Who begins anew elsewhere may have moved, and keep its SAs until there are others.
-func (e *Engine) supersede(peer string, by *ikeSA, at spd.Path, began uint64) {
+func (e *Engine) supersede(peer string, by *ikeSA, at spd.Path, before func(*ikeSA) bool) {
 	a := e.peers[peer]
 	if a == nil {
 		return
 	}
 	earlier := slices.Clone(a.orphans)
 	for _, sa := range slices.Clone(a.sas) {
-		if sa == by || !sa.established || sa.since >= began {
+		if sa == by || !sa.established || !before(sa) {
 			continue
 		}
 		if by != nil {

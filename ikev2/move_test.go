@@ -231,7 +231,7 @@ func TestRFC7296_2_4_InitialContactFromElsewhere(t *testing.T) {
 		w, mn, ha := established(t, options{}, binding, returnRoute)
 		mn.crash()
 		if byRole {
-			ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path2)})
+			ha.tell(spd.Superseded{Peer: "mn", Except: 4711, Path: reversed(path2), Before: w.now.Add(1)})
 		} else {
 			ha.readdress(reversed(path2))
 			mn.tell(spd.Key{Demand: binding, Path: path2})

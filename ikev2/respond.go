@@ -118,7 +118,8 @@ func (e *Engine) answerUnprotected(d Datagram, h wire.Header, ps []wire.Payload)
 func (e *Engine) respond(d Datagram, key initKey, m *wire.Message, c choice[suite.IKESuite], theirs, ni []byte) {
 	sa := &ikeSA{
 		own: e.newSPI(), other: m.SPIi, local: d.Local, remote: d.Remote, suite: c.suite, begun: key,
-		hs: &handshake{began: e.nextID(), ni: ni, nr: e.random(nonceLen), group: c.suite.Group, request: d.Data},
+		startedAt: e.now,
+		hs:        &handshake{began: e.nextID(), ni: ni, nr: e.random(nonceLen), group: c.suite.Group, request: d.Data},
 	}
 	e.halfOpened(sa)
 
@@ -228,7 +229,7 @@ func (e *Engine) answerAuth(sa *ikeSA, in inbound, ps, answer []wire.Payload) {
 			e.resumed(sa, session)
 		}
 		if first {
-			e.supersede(sa.peer.Name, sa, sa.path(), began)
+			e.supersede(sa.peer.Name, sa, sa.path(), func(old *ikeSA) bool { return old.since < began })
 		}
 		e.askWanted(sa.peer)
 	})

@@ -218,7 +218,7 @@ func (e *Engine) resumeRequest(d Datagram, h wire.Header) {
 		return
 	}
 	sa := &ikeSA{
-		own: e.newSPI(), other: h.SPIi, local: d.Local, remote: d.Remote, suite: s.suite, begun: key,
+		own: e.newSPI(), other: h.SPIi, local: d.Local, remote: d.Remote, suite: s.suite, begun: key, startedAt: e.now,
 		hs: &handshake{began: e.nextID(), ni: nonce.Data, nr: e.random(nonceLen), request: d.Data, session: s, ticket: id},
 	}
 	e.halfOpened(sa)

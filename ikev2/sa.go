@@ -26,9 +26,11 @@ type ikeSA struct {
 
 	agreed
 	established bool
-	since       uint64 // when it was established, in the order of Engine.nextID
-	closing     bool   // a Delete for it is on its way, it has been replaced, or it failed
-	gone        error  // why it was dropped: what comes back from jobs is for nobody
+	since       uint64    // when it was established, in the order of Engine.nextID
+	startedAt   time.Time // its handshake
+	upAt        time.Time // it was established
+	closing     bool      // a Delete for it is on its way, it has been replaced, or it failed
+	gone        error     // why it was dropped: what comes back from jobs is for nobody
 	window
 
 	children []*childSA
@@ -67,6 +69,7 @@ type agreed struct {
 // handshake is what IKE_SA_INIT and IKE_AUTH need, and nothing later.
 type handshake struct {
 	began    uint64       // in the order of Engine.nextID
+	met      bool         // another engine has an IKE_SA with the peer by now
 	network  netip.Prefix // of the initiator, in a responder
 	key      *suite.KEKey
 	group    suite.Group
@@ -173,7 +176,7 @@ func (e *Engine) establish(sa *ikeSA) {
 		sa.hs.dialogue.end()
 	}
 	sa.hs = nil
-	sa.established, sa.since = true, e.nextID()
+	sa.established, sa.since, sa.upAt = true, e.nextID(), e.now
 	sa.keys.pi.Wipe()
 	sa.keys.pr.Wipe()
 	sa.keys.pi, sa.keys.pr = nil, nil
@@ -189,7 +192,8 @@ func (e *Engine) establish(sa *ikeSA) {
 func (e *Engine) up(sa *ikeSA, first bool, replaces uint64) {
 	e.watchAuth(sa)
 	e.notify(spd.PeerUp{
-		Peer: sa.peer.Name, ID: sa.own, Path: sa.path(), Initiator: sa.initiator, First: first, Replaces: replaces,
+		Peer: sa.peer.Name, ID: sa.own, Path: sa.path(), Initiator: sa.initiator, First: first, Began: sa.startedAt,
+		Replaces: replaces,
 	})
 }
 

@@ -163,7 +163,7 @@ func (n *Node) keying(notice spd.Notice) {
 		n.emit(migrate.Carry{Plan: migrate.Rest(x)})
 	case spd.PeerUp:
 		if x.First {
-			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path})
+			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path, Before: x.Began})
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // This file is the vocabulary between the roles, which know about mobility, and a key exchange (ikev2, kink), which
@@ -135,12 +136,19 @@ type Grant struct {
 	Err     error
 }
 
-// Superseded says that a peer has begun anew (INITIAL_CONTACT) with Except, over Path: all else is forgotten. SAs of
-// another path serve until they are replaced, for a short while.
+// Superseded says that a peer has begun anew (INITIAL_CONTACT) with Except, over Path: all else is forgotten that was
+// there before the peer did so, at Before. SAs of another path serve until they are replaced, for a short while.
 type Superseded struct {
 	Peer   string
 	Except uint64
 	Path   Path
+	Before time.Time
+}
+
+// Met says that there is something with a peer, ID, of which not every engine of a key exchange knows.
+type Met struct {
+	Peer string
+	ID   uint64
 }
 
 func (Key) command()        {}
@@ -156,6 +164,7 @@ func (RekeyPeer) command()  {}
 func (Terminate) command()  {}
 func (Grant) command()      {}
 func (Superseded) command() {}
+func (Met) command()        {}
 
 func (Reauthenticate) command() {}
 func (RedirectPeer) command()   {}
@@ -182,6 +191,8 @@ type PeerUp struct {
 	Initiator bool
 	// First: the peer says that it knows of nothing else with this host (INITIAL_CONTACT).
 	First bool
+	// Began is when the first message of it was sent or came.
+	Began time.Time
 	// Replaces is the ID of the one that it was rekeyed from, or zero.
 	Replaces uint64
 }

@@ -69,7 +69,7 @@ type Agent struct {
 	notices *mailbox[spd.Notice]
 	calls   chan func()
 	jobs    chan func()
-	peers   map[string][]uint64 // the IKE_SAs with each peer, the newest last
+	router  *Router
 	done    chan struct{}
 	tracing traceFile
 }
@@ -84,7 +84,7 @@ func New(opt Options) *Agent {
 	}
 	a := &Agent{
 		opt: opt, notices: newMailbox[spd.Notice](), calls: make(chan func()), jobs: make(chan func()),
-		peers: map[string][]uint64{}, done: make(chan struct{}),
+		router: NewRouter(opt.Shards), done: make(chan struct{}),
 	}
 	for i := range opt.Shards {
 		cfg := opt.Engine

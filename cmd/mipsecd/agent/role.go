@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"net/netip"
-	"slices"
 	"time"
 
 	"mipsecd/ikev2"
@@ -45,7 +43,9 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 			a.step(migrate.Kernel{Event: e})
 		case <-a.notices.wake:
 			for _, n := range a.notices.take() {
-				a.remember(n)
+				if c, ok := a.router.Heard(n); ok {
+					a.tell(c)
+				}
 				a.step(migrate.Keying{Notice: n})
 			}
 		case here := <-a.opt.Addresses:
@@ -109,48 +109,12 @@ func (a *Agent) setAddress(s migrate.SetAddress) {
 	a.failed(what+s.Address.String(), set(s.Address))
 }
 
-// remember notes which IKE_SAs there are with a peer: the first octet of one's SPI tells its shard.
-func (a *Agent) remember(n spd.Notice) {
-	switch n := n.(type) {
-	case spd.PeerUp:
-		a.peers[n.Peer] = append(a.peers[n.Peer], n.ID)
-	case spd.PeerDown:
-		left := slices.DeleteFunc(a.peers[n.Peer], func(id uint64) bool { return id == n.ID })
-		if a.peers[n.Peer] = left; len(left) == 0 {
-			delete(a.peers, n.Peer)
-		}
-	}
-}
-
-// tell gives a command to the shards that it concerns: a Grant or AddressGrant to the one that asked, a Key or Connect to
-// the one that has the peer, others to all that may have something with the peer.
+// tell gives a command to the engines that it concerns.
 func (a *Agent) tell(c spd.Command) {
-	switch c := c.(type) {
-	case spd.Grant:
-		a.give(int(c.Request>>56), c)
-	case spd.AddressGrant:
-		a.give(int(c.Request>>56), c)
-	case spd.Key:
-		a.give(a.shardOf(c.Demand.Peer), c)
-	case spd.Connect:
-		a.give(a.shardOf(c.Peer), c)
-	default:
-		for i := range a.shards {
-			a.give(i, c)
-		}
+	from, to := a.router.Route(c)
+	for _, s := range a.shards[from:to] {
+		s.inbox.put(ikev2.Command{Command: c})
 	}
-}
-
-func (a *Agent) give(shard int, c spd.Command) { a.shards[shard].inbox.put(ikev2.Command{Command: c}) }
-
-// shardOf is the shard of the newest IKE_SA with a peer, or the one where it would be begun.
-func (a *Agent) shardOf(peer string) int {
-	if ids := a.peers[peer]; len(ids) > 0 {
-		return int(ids[len(ids)-1] >> 56)
-	}
-	h := fnv.New32a()
-	h.Write([]byte(peer))
-	return int(h.Sum32() % uint32(len(a.shards)))
 }
 
 // Tell gives the key exchange a command from outside: an operator's, or a test's.
