@@ -117,6 +117,7 @@ func TestRFC4877Section9_Assignment(t *testing.T) {
 		set in HoA -> * mh type 1 bypass
 		set in HoA -> * mh bypass
 		set out * -> HoA mh type 3 bypass
+		set out * -> HoA mh bypass
 		set fwd HoA -> * mh type 1 bypass
 		set fwd HoA -> * mh bypass
 		set in HoA -> * any bypass
@@ -274,6 +275,7 @@ func TestRFC4877Section9_ReleaseAndReuse(t *testing.T) {
 		remove in HoA -> * mh type 1
 		remove in HoA -> * mh
 		remove out * -> HoA mh type 3
+		remove out * -> HoA mh
 		remove fwd HoA -> * mh type 1
 		remove fwd HoA -> * mh
 		remove in HoA -> * any

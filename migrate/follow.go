@@ -85,7 +85,7 @@ func (h *Homes) take(now time.Time, p *Place, to netip.Addr) (out []Effect) {
 func (h *Homes) protecting(p *Place, careOf netip.Addr) []spd.Policy {
 	ours := p.Protected
 	ours.HomeAgent = p.agent()
-	return guarded(ours.Policies(h.onHA, careOf))
+	return guarded(ours.Policies(h.onHA, careOf), h.onHA)
 }
 
 func (h *Homes) tunnels(p *Place, careOf netip.Addr) []spd.Policy {

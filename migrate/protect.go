@@ -121,13 +121,15 @@ func (p Protected) network() netip.Prefix {
 	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 }
 
-// guarded puts after each inbound policy for a type of Mobility Header one for all types with the same SAs: Linux (6.1)
-// misreads the type of a message that comes without extension headers, as a Binding Update from home does. Without the
-// guard it would be let in unprotected, or dropped by the policy for payload.
-func guarded(policies []spd.Policy) (out []spd.Policy) {
+// guarded puts after each policy for a type of Mobility Header from elsewhere one for all types with the same SAs: Linux (6.1)
+// misreads the type of a message that comes without extension headers, as a Binding Update from home does, or a Home Test
+// that the home agent forwards into the tunnel. Without the guard it would pass unprotected, or be handled by the policy for
+// payload.
+func guarded(policies []spd.Policy, onHA bool) (out []spd.Policy) {
 	for _, p := range policies {
 		out = append(out, p)
-		if p.Selector.Proto == spd.ProtoMH && p.Selector.SrcPort.Exact && p.Dir != spd.Out {
+		fromElsewhere := p.Dir != spd.Out || onHA && isTunnel(p)
+		if p.Selector.Proto == spd.ProtoMH && p.Selector.SrcPort.Exact && fromElsewhere {
 			p.Selector.SrcPort = spd.Port{}
 			p.Priority++
 			out = append(out, p)

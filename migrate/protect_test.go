@@ -58,7 +58,7 @@ func TestRFC4877Section7_2Policies(t *testing.T) {
 		10 fwd OtherHoA -> * any protect esp/tunnel/CoA2 -> HA/unique:17`)
 }
 
-// Behind each inbound policy for a type of Mobility Header stands one for all types, with the same SAs.
+// Behind each policy for a type of Mobility Header from elsewhere stands one for all types, with the same SAs.
 func TestPoliciesThatAreSetHaveGuards(t *testing.T) {
 	home := Home("peer", true)
 	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectPrefix, migrate.ProtectHomeTest}
@@ -79,6 +79,7 @@ func TestPoliciesThatAreSetHaveGuards(t *testing.T) {
 		8 in HoA -> * mh type 1 bypass
 		9 in HoA -> * mh bypass
 		8 out * -> HoA mh type 3 bypass
+		9 out * -> HoA mh bypass
 		8 fwd HoA -> * mh type 1 bypass
 		9 fwd HoA -> * mh bypass`)
 }

@@ -64,12 +64,11 @@ func (r *routability) init(t *testing.T) {
 	must(t, sendMH(r.mn, mobility.HomeTestInit{Cookie: cookie}, lab.Correspondent))
 }
 
-// arrived is an error as long as no Home Test Init has come to the correspondent or, with back, no Home Test to the
-// mobile node.
-func (r *routability) arrived(back bool) error {
+// arrived is an error as long as no Home Test Init has come to the correspondent or no Home Test to the mobile node.
+func (r *routability) arrived() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.inits == 0 || back && r.tests == 0 {
+	if r.inits == 0 || r.tests == 0 {
 		return fmt.Errorf("%d Home Test Inits at the correspondent, %d Home Tests at the mobile node", r.inits, r.tests)
 	}
 	return nil
