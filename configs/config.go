@@ -11,6 +11,7 @@ import (
 	"mipsecd/ikev2/suite"
 	"mipsecd/migrate"
 	"mipsecd/spd"
+	"mipsecd/spd/manual"
 )
 
 // Role is the part that mipsecd plays.
@@ -52,6 +53,8 @@ type Config struct {
 	Pool homeagent.Pool
 	// Peers are the home agents of a mobile node, or the mobile nodes of a home agent, in the order of the file.
 	Peers []*ikev2.Peer
+	// Manual are the SAs with other peers, whose keys are in the configuration: no key exchange is spoken with these.
+	Manual []manual.Pair
 	// Trusts are all that the peers' certificates are believed by, in IKE or in EAP-TLS.
 	Trusts []*auth.Trust
 	// RADIUS, if not nil, is asked about those of the peers that are its Users: their EAP says only that there is EAP.

@@ -41,6 +41,8 @@ func Describe(c *Config) string {
 			mobility = "a road warrior with MOBIKE"
 		case home.Mobility == migrate.NewIKE:
 			mobility = "a road warrior"
+		case home.Manual:
+			mobility = "manual keys"
 		case !home.KeyMobility:
 			mobility = "no K bit"
 		}
@@ -48,36 +50,25 @@ func Describe(c *Config) string {
 		if !home.HomeAddress.IsValid() {
 			continue // there are policies once it is
 		}
-		policies := home.Policies(c.Role == HomeAgent, home.HomeAddress)
-		for len(policies) > 0 {
-			n := pairOf(policies, home.Reqid)
-			describe(&out, c, home, policies[:n])
-			policies = policies[n:]
+		for _, what := range migrate.Protections {
+			if slices.Contains(home.What, what) {
+				describe(&out, c, home, what)
+			}
 		}
+	}
+	if len(c.Manual) > 0 {
+		fmt.Fprint(&out, "\nWith manual keys IPsec does not tell a replayed packet from a new one (RFC 6275\n"+
+			"section 15.3). A home agent that restarts may believe an old Binding Update.\n")
 	}
 	return out.String()
 }
 
-// purpose is the kind of traffic that a policy of a home address is for, by its reqid.
-func purpose(p spd.Policy, base uint32) migrate.Protection {
-	return migrate.Protections[(p.Templates[0].Reqid-base)/2]
-}
-
-// pairOf counts the policies that one pair of SAs serves, at the beginning of those of a home address.
-func pairOf(policies []spd.Policy, base uint32) int {
-	for i, p := range policies {
-		if purpose(p, base) != purpose(policies[0], base) {
-			return i
-		}
-	}
-	return len(policies)
-}
-
 // describe writes what is about one pair of SAs.
-func describe(w io.Writer, c *Config, home migrate.Home, policies []spd.Policy) {
+func describe(w io.Writer, c *Config, home migrate.Home, what migrate.Protection) {
+	policies := home.PoliciesFor(what, c.Role == HomeAgent, home.HomeAddress)
 	t := policies[0].Templates[0]
 	owned := c.OwnPolicies || home.Mobility != migrate.MobileIPv6
-	fmt.Fprintf(w, "  %s: %s %s", purpose(policies[0], home.Reqid), spd.IPsecName(t.Proto), t.Mode)
+	fmt.Fprintf(w, "  %s: %s %s", what, spd.IPsecName(t.Proto), t.Mode)
 	if t.Mode == spd.Tunnel {
 		mobile := home.HomeAddress.String()
 		if home.Mobility != migrate.MobileIPv6 {
@@ -99,7 +90,7 @@ func describe(w io.Writer, c *Config, home migrate.Home, policies []spd.Policy) 
 			in = p.Selector
 		}
 		fmt.Fprintf(columns, "    %s\t%s", p.Dir, p.Selector)
-		if owned {
+		if owned || home.Manual {
 			fmt.Fprintf(columns, "\treqid %d", p.Templates[0].Reqid)
 		}
 		fmt.Fprintln(columns)
@@ -113,4 +104,9 @@ func describe(w io.Writer, c *Config, home migrate.Home, policies []spd.Policy) 
 		fmt.Fprintf(columns, "    TSi\t%s\n    TSr\t%s\n", tsi[i], tsr[i])
 	}
 	columns.Flush()
+	for _, p := range c.Manual {
+		if r := home.ReqidsFor(what); p.Peer == home.Peer && (p.Out.Reqid == r.ToHA || p.Out.Reqid == r.ToMN) {
+			fmt.Fprintf(w, "    SPI in 0x%08x, out 0x%08x, %s\n", p.In.SPI, p.Out.SPI, p.Suite)
+		}
+	}
 }

@@ -116,8 +116,8 @@ func TestErrors(t *testing.T) {
 			`x.toml:3: policies: got true; want "external" or "mipsecd"`},
 		{"unknown word", mobileNode(`log-level = "loud"`, ""),
 			`x.toml:3: log-level: got "loud"; want "debug", "info", "warn" or "error"`},
-		{"KINK", mobileNode(`keying = "kink"`, ""), `x.toml:3: keying: KINK is not supported yet; want "ikev2"`},
-		{"unknown keying", mobileNode(`keying = "ikev1"`, ""), `x.toml:3: keying: got "ikev1"; want "ikev2"`},
+		{"KINK", mobileNode(`keying = "kink"`, ""), `x.toml:3: keying: KINK is not supported yet; want "ikev2" or "manual"`},
+		{"unknown keying", mobileNode(`keying = "ikev1"`, ""), `x.toml:3: keying: got "ikev1"; want "ikev2" or "manual"`},
 		{"several lines in a name", mobileNode("", `name = "a\nb"`),
 			`x.toml:9: home-agent.name: got "a\nb"; want a text in one line`},
 		{"table for a text", mobileNode("", "name = { a = 1 }"),
@@ -262,6 +262,9 @@ func TestEveryKeyRefusesAnotherType(t *testing.T) {
 		text, line := fmt.Sprintf("%s = 2001-01-01\n", k.Name), 1
 		if inTable {
 			text, line = fmt.Sprintf("[%s]\n%s = 2001-01-01\n", table, name), 2
+		}
+		if strings.Contains(name, manualKey+".") {
+			text += "keying = \"manual\"\n"
 		}
 		if k.Name != "role" {
 			word := map[Role]string{MobileNode: "mobile-node", HomeAgent: "home-agent"}[role]

@@ -15,10 +15,11 @@ import (
 // Content is what a file that a configuration names is for.
 type Content string
 
-// The contents. Of the first seven a file must be open to its owner only.
+// The contents. Of the first eight a file must be open to its owner only.
 const (
 	PreSharedKey    Content = "the pre-shared key"
 	PostQuantumKey  Content = "the post-quantum pre-shared key"
+	SAKey           Content = "the key of an SA"
 	PrivateKey      Content = "the private key"
 	KeyBundle       Content = "the private key and certificates in PKCS#12"
 	Password        Content = "the password of the PKCS#12 file"
@@ -45,7 +46,7 @@ func readFile(path string, content Content) ([]byte, error) {
 	if !info.Mode().IsRegular() || info.Size() > maxFile {
 		return nil, fmt.Errorf("%s is no regular file; want a file with %s", path, content)
 	}
-	private := []Content{PreSharedKey, PostQuantumKey, PrivateKey, KeyBundle, Password, EAPPassword, RADIUSSecret}
+	private := []Content{PreSharedKey, PostQuantumKey, SAKey, PrivateKey, KeyBundle, Password, EAPPassword, RADIUSSecret}
 	if perm := info.Mode().Perm(); slices.Contains(private, content) && perm&0o077 != 0 {
 		return nil, fmt.Errorf("%s is open to group or others (mode %04o); run chmod 600 on it", path, perm)
 	}

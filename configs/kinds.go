@@ -31,7 +31,7 @@ var (
 	ocspModes = oneOf([]word[auth.OCSP]{{"off", auth.OCSPOff}, {"soft", auth.OCSPSoft}, {"hard", auth.OCSPHard}})
 	httpURL   = parsed(`an http URL such as "http://certs.example.org/cert.der"`, parseURL)
 	server    = parsed(`a server such as "certs.example.org"`, auth.ParseServer)
-	keying    = parsed(`"ikev2"`, parseKeying)
+	keying    = parsed(`"ikev2" or "manual"`, parseKeying)
 
 	boolean       = judged("true or false", func(v bool) (bool, bool) { return v, true })
 	fragmentSizes = judged("0, or an integer from 128 to 65000", func(v int64) (int, bool) {
@@ -65,14 +65,20 @@ var (
 
 const someTables = "a table in [ ], or several in [[ ]]"
 
+// The values of keying.
+const (
+	byIKE  = "ikev2"
+	byHand = "manual"
+)
+
 func parseKeying(s string) (string, error) {
 	switch s {
-	case "ikev2":
+	case byIKE, byHand:
 		return s, nil
 	case "kink":
-		return "", errors.New(`KINK is not supported yet; want "ikev2"`)
+		return "", errors.New(`KINK is not supported yet; want "ikev2" or "manual"`)
 	}
-	return "", fault(s, `"ikev2"`)
+	return "", fault(s, `"ikev2" or "manual"`)
 }
 
 func parseURL(s string) (string, error) {

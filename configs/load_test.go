@@ -46,6 +46,10 @@ func TestSamples(t *testing.T) {
 		write(t, filepath.Join(dir, name+".pem"), string(testpki.CertificatesPEM(cert)), 0o644)
 		write(t, filepath.Join(dir, name+".key"), string(testpki.KeyPEM(key)), 0o600)
 	}
+	for i, name := range []string{"binding", "prefix", "home-test", "payload"} {
+		write(t, filepath.Join(dir, "mn1-"+name+"-up.key"), strings.Repeat(string(rune('a'+i)), 96), 0o600)
+		write(t, filepath.Join(dir, "mn1-"+name+"-down.key"), strings.Repeat(string(rune('A'+i)), 96), 0o600)
+	}
 	for _, sample := range samples {
 		text, err := os.ReadFile(sample)
 		if err != nil {
@@ -61,6 +65,9 @@ func TestSamples(t *testing.T) {
 		warriors := c.Homes[0].Mobility != migrate.MobileIPv6
 		if own := !strings.Contains(sample, "umip") && !warriors; c.OwnPolicies != own {
 			t.Errorf("%s: mipsecd's own policies: %v", sample, c.OwnPolicies)
+		}
+		if byHand := strings.Contains(sample, "manual"); byHand != (len(c.Manual) == 4 && len(c.Peers) == 0) {
+			t.Errorf("%s: manual keys %v", sample, c.Manual)
 		}
 		for _, p := range c.Peers {
 			if byEAP := strings.Contains(sample, "eap") || strings.Contains(sample, "radius"); byEAP != (p.EAP != nil) {

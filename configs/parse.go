@@ -62,7 +62,10 @@ func (r *reader) document(t table) *Config {
 			"got true; want host-secret-file with it, as the tokens are made again from that")
 	}
 
-	u := &used{names: map[string]int{}, identities: map[ikev2.Identity]int{}, homes: map[netip.Addr]int{}}
+	u := &used{
+		names: map[string]int{}, identities: map[ikev2.Identity]int{}, homes: map[netip.Addr]int{},
+		spis: map[numbered]int{}, reqids: map[numbered]int{}, keys: map[string]int{},
+	}
 	r.peers(&d, u, table{name: "home-agent", at: t.at.key("home-agent")}, d.homeAgents, MobileNode)
 	r.peers(&d, u, table{name: "mobile-node", at: t.at.key("mobile-node")}, d.mobileNodes, HomeAgent)
 	r.checkKernel(&d, t)
@@ -84,6 +87,9 @@ type used struct {
 	names      map[string]int
 	identities map[ikev2.Identity]int
 	homes      map[netip.Addr]int
+	// Of SAs with manual keys.
+	spis, reqids map[numbered]int
+	keys         map[string]int
 }
 
 // peers reads the tables of peers as a host of this role has them.
@@ -101,6 +107,9 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		r.mobility(t, &p)
 		name := r.name(d, u, t, &p)
 		r.homes(d, u, t, &p, name)
+		if r.manual(d, u, t, &p); p.keying == byHand {
+			continue
+		}
 		peer := &ikev2.Peer{
 			Name: name, LocalID: d.Identity, RemoteID: p.identity, IKE: p.ike, ESP: p.esp,
 			IKELifetime: p.ikeLifetime, ChildLifetime: p.childLifetime, Liveness: p.liveness, SHA1: p.sha1,

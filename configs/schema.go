@@ -27,7 +27,9 @@ func Keys() (all []Key) {
 	list("limits.", 0, limitFields(new(ikev2.Limits)))
 	list("radius.", HomeAgent, new(radiusTable).fields())
 	list("home-agent.", MobileNode, new(peer).fields(MobileNode))
+	list("home-agent."+manualKey+".binding.", MobileNode, new(manualTable).fields())
 	list("mobile-node.", HomeAgent, new(peer).fields(HomeAgent))
+	list("mobile-node."+manualKey+".binding.", HomeAgent, new(manualTable).fields())
 	return all
 }
 
@@ -35,7 +37,6 @@ func Keys() (all []Key) {
 type document struct {
 	Config
 	settings
-	keying                  string
 	level                   spd.Level
 	reqidBase               uint32
 	additional              []netip.Addr
@@ -62,7 +63,6 @@ func (d *document) fields() []field {
 			Meaning: fmt.Sprintf("the first reqid of mipsecd's policies; each home address takes %d", migrate.ReqidsPerHome)}),
 		bind(&d.Kernel, kernels, Key{Name: "kernel", Default: `"auto"`,
 			Meaning: "the interface to the kernel's IPsec; auto is xfrm where the system has it, and pfkey elsewhere"}),
-		bind(&d.keying, keying, Key{Name: "keying", Default: `"ikev2"`, Meaning: "the key exchange protocol"}),
 	}, d.assigning(), d.settings.fields(), []field{
 		bind(&d.Childless, boolean, Key{Name: "childless", Default: "true",
 			Meaning: "a peer may set an IKE_SA up without a Child SA (RFC 6023)"}),
@@ -98,6 +98,7 @@ func (d *document) fields() []field {
 
 // settings are what a peer may have for itself, and otherwise has from the top of the file.
 type settings struct {
+	keying                               string
 	mobility                             migrate.Mobility
 	keyMobility, returnRoutability       bool
 	protect                              []migrate.Protection
@@ -112,6 +113,9 @@ type settings struct {
 
 func (s *settings) fields() []field {
 	return slices.Concat([]field{
+		bind(&s.keying, keying, Key{Name: "keying", Default: `"ikev2"`,
+			Meaning: "where keys come from: the key exchange IKEv2, or the configuration (RFC 6275 section 15.3: then nothing tells " +
+				"a replayed packet from a new one)"}),
 		bind(&s.mobility, mobilities, Key{Name: "mobility", Default: `"mobile-ipv6"`,
 			Meaning: "how the home agent gets to know where the mobile node is: by Mobile IPv6, or as the gateway of a road warrior " +
 				"by MOBIKE (RFC 4555) or not before a new IKE_SA is set up from there; the same on both ends"}),
@@ -191,6 +195,7 @@ type peer struct {
 	homeAddresses homeAddresses
 	wished        netip.Addr
 	secretFile    string
+	manualKeys    map[string]any
 	eapSettings
 	ppk ppk
 	settings
@@ -225,6 +230,8 @@ func (p *peer) fields(role Role) []field {
 			Meaning: fmt.Sprintf("has the pre-shared key, of %d to %d octets, as they are or after 0x in hexadecimal; mode 600; without it, certificates prove the peer",
 				minSecret, maxSecret)}),
 	)
+	list = append(list, bind(&p.manualKeys, subtable, Key{Name: manualKey,
+		Meaning: "for keying = \"manual\": a table for each kind of traffic of protect, such as binding, the same on both ends"}))
 	list = append(list, p.eapSettings.fields(role)...)
 	list = append(list, p.ppk.fields()...)
 	for _, f := range p.settings.fields() {

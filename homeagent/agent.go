@@ -69,6 +69,8 @@ func (a *Agent) kernel(e spd.Event) {
 		a.acquire(e)
 	case spd.Migrate:
 		a.migrated(e)
+	case spd.PolicyChanged:
+		a.emit(a.homes.Changed(e)...)
 	case spd.CareOfState:
 		a.emit(a.homes.Bind(a.now, e)...)
 	case spd.Flushed:

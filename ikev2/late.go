@@ -40,7 +40,7 @@ func (e *Engine) remember(c *childSA) {
 // removeMoved removes the pairs that had moved before they were removed.
 func (e *Engine) removeMoved(peer string, change spd.EndpointChange) {
 	for _, c := range e.removed.byPeer[peer] {
-		if e.now.Sub(c.removed) <= reportDelay && readdress(&c.demand, change) {
+		if e.now.Sub(c.removed) <= reportDelay && c.demand.Readdress(change) {
 			e.emit(Remove{c.outID()})
 			e.emit(Remove{c.inID()})
 		}

@@ -177,7 +177,7 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 		return
 	}
 	for _, d := range a.pending() {
-		readdress(d, c.Change)
+		d.Readdress(c.Change)
 	}
 	children := slices.Clone(a.orphans)
 	for _, sa := range a.sas {
@@ -185,7 +185,7 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 	}
 	for _, child := range children {
 		in, out := child.inID(), child.outID()
-		if readdress(&child.demand, c.Change) {
+		if child.demand.Readdress(c.Change) {
 			e.notify(spd.ChildMoved{Demand: child.demand, OldIn: in, OldOut: out, In: child.inID(), Out: child.outID()})
 			e.verifyMoved(child, in, out)
 			if child.ike != nil {
@@ -219,21 +219,4 @@ func (a *association) pending() (out []*spd.Demand) {
 		out = append(out, &ch.demand)
 	}
 	return out
-}
-
-// readdress changes the SA addresses of a demand if the change is about one of its directions. A change without reqid is
-// for any.
-func readdress(d *spd.Demand, c spd.EndpointChange) bool {
-	out := spd.Endpoints{Src: d.Local, Dst: d.Remote}
-	switch {
-	case d.Mode != c.Mode || c.Old == c.New:
-		return false
-	case (c.Reqid == 0 || c.Reqid == d.ReqidOut) && c.Old == out:
-		d.Local, d.Remote = c.New.Src, c.New.Dst
-	case (c.Reqid == 0 || c.Reqid == d.ReqidIn) && c.Old == out.Reverse():
-		d.Local, d.Remote = c.New.Dst, c.New.Src
-	default:
-		return false
-	}
-	return true
 }

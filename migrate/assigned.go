@@ -61,19 +61,12 @@ func (h *Homes) FirstDemand(open Home, path spd.Path) spd.Demand {
 	if unassigned {
 		open.HomeAddress = all.Start // stands for it
 	}
-	policies := open.Policies(h.onHA, path.Local)
-	out, in := policies[0], policies[1]
 	wanted := func(x Protection) bool { return slices.Contains(open.What, x) }
-	d := spd.Demand{
-		Peer: open.Peer, Name: string(Protections[slices.IndexFunc(Protections, wanted)]), Mode: out.Templates[0].Mode,
-		Traffic: spd.NewTraffic(out.Selector, in.Selector), Unassigned: unassigned, Local: path.Local, Remote: path.Remote,
-		ReqidOut: out.Templates[0].Reqid, ReqidIn: in.Templates[0].Reqid,
-	}
-	switch {
-	case unassigned:
+	d := h.demand(open, Protections[slices.IndexFunc(Protections, wanted)], path.Local)
+	d.Remote = path.Remote
+	if unassigned {
+		d.Unassigned, d.Local = true, path.Local
 		d.Traffic.Local[0].End = all.End
-	case d.Mode == spd.Transport:
-		d.Local = open.HomeAddress
 	}
 	return d
 }

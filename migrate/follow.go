@@ -20,10 +20,11 @@ func (h *Homes) Moved(now time.Time, p *Place, to netip.Addr) []Effect {
 	if to == p.HomeAddress {
 		detail = "home"
 	}
-	return []Effect{
-		Report{What: "moved", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: detail},
-		Tell{spd.Relocate{Peer: p.Peer, Path: h.Path(p), Keep: p.KeyMobility, Renew: !h.onHA}},
+	out := []Effect{Report{What: "moved", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: detail}}
+	if p.Manual {
+		return out
 	}
+	return append(out, Tell{spd.Relocate{Peer: p.Peer, Path: h.Path(p), Keep: p.KeyMobility, Renew: !h.onHA}})
 }
 
 // Follow takes a place to where a MIGRATE of one of its policies says that the key exchange runs now, and tells the key
@@ -123,7 +124,10 @@ func (h *Homes) Begin(now time.Time, s Snapshot) (out []Effect) {
 		}
 	}
 	h.findByTunnels(now, s.Policies)
-	out = h.restore()
+	for _, p := range h.order {
+		out = append(out, h.provide(p)...) // before the policies call for them
+	}
+	out = append(out, h.restore()...)
 	for _, state := range s.CareOf {
 		out = append(out, h.Bind(now, state)...)
 	}
@@ -171,7 +175,7 @@ func (h *Homes) restore() (out []Effect) {
 }
 
 // Flushed answers somebody's emptying the kernel: policies are set again; without SAs nothing of the key exchanges is
-// left to go on with.
+// left to go on with, while those of manual keys are put back.
 func (h *Homes) Flushed(f spd.Flushed) (out []Effect) {
 	if f.Policies {
 		return h.restore()
@@ -180,6 +184,7 @@ func (h *Homes) Flushed(f spd.Flushed) (out []Effect) {
 		if h.peers[p.Peer][0] == p { // once for each peer
 			out = append(out, Tell{spd.Terminate{Peer: p.Peer}})
 		}
+		out = append(out, h.provide(p)...)
 	}
 	return out
 }

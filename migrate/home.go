@@ -30,6 +30,8 @@ type Home struct {
 	Autoconfigured bool
 	// KeyMobility is the K bit (RFC 6275 sections 6.1.7 and 6.1.8): the IKE_SA survives movements.
 	KeyMobility bool
+	// Manual: the keys are configured (manual.go).
+	Manual bool
 }
 
 // Place is where a home address is.

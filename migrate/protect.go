@@ -68,8 +68,13 @@ type Protected struct {
 	// Reqid is the first of the eight reqids that the policies use: for each of Protections one toward the home agent
 	// and one toward the mobile node.
 	Reqid uint32
-	Level spd.Level
+	// Reqids are those of a mobility daemon's policies, where they are known; they count more than Reqid.
+	Reqids map[Protection]Reqids
+	Level  spd.Level
 }
+
+// Reqids tie one kind of traffic to its SAs, toward the home agent and toward the mobile node.
+type Reqids struct{ ToHA, ToMN uint32 }
 
 // ReqidsPerHome is how many reqids one home address takes.
 const ReqidsPerHome = 8
@@ -77,41 +82,54 @@ const ReqidsPerHome = 8
 // Policies are the policies on the home agent (onHA) or the mobile node, with the mobile node's end of the tunnels at
 // careOf.
 func (p Protected) Policies(onHA bool, careOf netip.Addr) (out []spd.Policy) {
-	for i, name := range Protections {
-		if !slices.Contains(p.What, name) {
-			continue
-		}
-		k := kinds[name]
-		home, peer := spd.Host(p.HomeAddress), spd.Host(p.HomeAgent)
-		if k.tunnel {
-			peer = p.network()
-		}
-		toHA := spd.Selector{Src: home, Dst: peer, Proto: k.proto, SrcPort: k.toHA}
-		toMN := spd.Selector{Src: peer, Dst: home, Proto: k.proto, SrcPort: k.toMN}
-		reqid := p.Reqid + 2*uint32(i)
-		add := func(s spd.Selector, dir spd.Dir, reqid uint32, outer spd.Endpoints) {
-			t := spd.Template{Proto: spd.ESP, Mode: spd.Transport, Level: p.Level, Reqid: reqid}
-			if k.tunnel {
-				t.Mode, t.Endpoints = spd.Tunnel, outer
-			}
-			out = append(out, spd.Policy{
-				PolicyKey: spd.PolicyKey{Selector: s, Dir: dir}, Priority: k.priority, Action: spd.Protect,
-				Templates: []spd.Template{t},
-			})
-		}
-		outer := spd.Endpoints{Src: careOf, Dst: p.HomeAgent}
-		if !onHA {
-			add(toHA, spd.Out, reqid, outer)
-			add(toMN, spd.In, reqid+1, outer.Reverse())
-			continue
-		}
-		add(toHA, spd.In, reqid, outer)
-		add(toMN, spd.Out, reqid+1, outer.Reverse())
-		if k.tunnel { // Linux checks what it forwards out of a tunnel apart
-			add(toHA, spd.Fwd, reqid, outer)
+	for _, name := range Protections {
+		if slices.Contains(p.What, name) {
+			out = append(out, p.PoliciesFor(name, onHA, careOf)...)
 		}
 	}
 	return out
+}
+
+// PoliciesFor are the policies for one kind of traffic, as in Policies.
+func (p Protected) PoliciesFor(name Protection, onHA bool, careOf netip.Addr) (out []spd.Policy) {
+	k, reqids := kinds[name], p.ReqidsFor(name)
+	home, peer := spd.Host(p.HomeAddress), spd.Host(p.HomeAgent)
+	if k.tunnel {
+		peer = p.network()
+	}
+	toHA := spd.Selector{Src: home, Dst: peer, Proto: k.proto, SrcPort: k.toHA}
+	toMN := spd.Selector{Src: peer, Dst: home, Proto: k.proto, SrcPort: k.toMN}
+	add := func(s spd.Selector, dir spd.Dir, reqid uint32, outer spd.Endpoints) {
+		t := spd.Template{Proto: spd.ESP, Mode: spd.Transport, Level: p.Level, Reqid: reqid}
+		if k.tunnel {
+			t.Mode, t.Endpoints = spd.Tunnel, outer
+		}
+		out = append(out, spd.Policy{
+			PolicyKey: spd.PolicyKey{Selector: s, Dir: dir}, Priority: k.priority, Action: spd.Protect,
+			Templates: []spd.Template{t},
+		})
+	}
+	outer := spd.Endpoints{Src: careOf, Dst: p.HomeAgent}
+	if !onHA {
+		add(toHA, spd.Out, reqids.ToHA, outer)
+		add(toMN, spd.In, reqids.ToMN, outer.Reverse())
+		return out
+	}
+	add(toHA, spd.In, reqids.ToHA, outer)
+	add(toMN, spd.Out, reqids.ToMN, outer.Reverse())
+	if k.tunnel { // Linux checks what it forwards out of a tunnel apart
+		add(toHA, spd.Fwd, reqids.ToHA, outer)
+	}
+	return out
+}
+
+// ReqidsFor are those of the policies for one kind of traffic.
+func (p Protected) ReqidsFor(name Protection) Reqids {
+	if r, ok := p.Reqids[name]; ok {
+		return r
+	}
+	first := p.Reqid + 2*uint32(slices.Index(Protections, name))
+	return Reqids{first, first + 1}
 }
 
 func (p Protected) network() netip.Prefix {

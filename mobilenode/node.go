@@ -85,6 +85,8 @@ func (n *Node) kernel(e spd.Event) {
 		n.acquire(e)
 	case spd.Migrate:
 		n.migrated(e)
+	case spd.PolicyChanged:
+		n.emit(n.homes.Changed(e)...)
 	case spd.CareOfState:
 		n.emit(n.homes.Bind(n.now, e)...)
 	case spd.Flushed:

@@ -45,6 +45,23 @@ func (d Demand) String() string {
 	return fmt.Sprintf("%s with %s (%s, %s - %s)", d.Name, d.Peer, d.Mode, d.Local, d.Remote)
 }
 
+// Readdress moves the demand if the change is about the SAs of one of its directions, and reports whether it did. A change
+// without reqid is for any.
+func (d *Demand) Readdress(c EndpointChange) bool {
+	out := Endpoints{Src: d.Local, Dst: d.Remote}
+	switch {
+	case d.Mode != c.Mode || c.Old == c.New:
+		return false
+	case (c.Reqid == 0 || c.Reqid == d.ReqidOut) && c.Old == out:
+		d.Local, d.Remote = c.New.Src, c.New.Dst
+	case (c.Reqid == 0 || c.Reqid == d.ReqidIn) && c.Old == out.Reverse():
+		d.Local, d.Remote = c.New.Dst, c.New.Src
+	default:
+		return false
+	}
+	return true
+}
+
 // Command is what a role tells a key exchange.
 type Command interface{ command() }
 

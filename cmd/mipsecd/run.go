@@ -47,7 +47,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 		return err
 	}
 	defer kernel.Close()
-	if err := onlySupported(kernel.backend, cfg.Peers); err != nil {
+	if err := onlySupported(kernel.backend, cfg); err != nil {
 		return err
 	}
 	agent.AskRADIUS(ctx, cfg)
@@ -90,6 +90,11 @@ func run(ctx context.Context, cfg *configs.Config) error {
 			stop(err)
 		}
 	}()
+	for _, home := range cfg.Homes {
+		if home.Manual {
+			log.Warn("manual keys: "+configs.ManualRisk, "peer", home.Peer)
+		}
+	}
 	log.Info("mipsecd is running", "role", cfg.Role.String(), "kernel", kernel.name, "control", cfg.ControlSocket)
 	if err := a.Run(ctx); err != nil {
 		return err
@@ -127,15 +132,20 @@ func goOnline(trusts []*auth.Trust, log *slog.Logger) {
 	}
 }
 
-// onlySupported takes out of the ESP proposals what the kernel cannot do.
-func onlySupported(kernel spd.Backend, peers []*ikev2.Peer) error {
+// onlySupported takes out of the ESP proposals what the kernel cannot do. Of manual keys nothing can be taken out.
+func onlySupported(kernel spd.Backend, cfg *configs.Config) error {
 	k, ok := kernel.(interface {
 		Supports(spd.Encr, spd.Integ) bool
 	})
 	if !ok {
 		return nil
 	}
-	for _, p := range peers {
+	for _, p := range cfg.Manual {
+		if t := p.In.Transform; !k.Supports(t.Encr, t.Integ) {
+			return fmt.Errorf("peer %s: the kernel cannot do %s with its manual keys; aes256-sha1 or aes256-sha512 would do", p.Peer, p.Suite)
+		}
+	}
+	for _, p := range cfg.Peers {
 		wanted := p.ESP
 		p.ESP = nil
 		for _, proposal := range wanted {

@@ -64,6 +64,13 @@ func (r *routability) init(t *testing.T) {
 	must(t, sendMH(r.mn, mobility.HomeTestInit{Cookie: cookie}, lab.Correspondent))
 }
 
+// forget counts anew.
+func (r *routability) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.inits, r.tests = 0, 0
+}
+
 // arrived is an error as long as no Home Test Init has come to the correspondent or no Home Test to the mobile node.
 func (r *routability) arrived() error {
 	r.mu.Lock()

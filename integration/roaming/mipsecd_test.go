@@ -87,6 +87,7 @@ func (j job) settings(n lab.Node) string {
 type process struct {
 	node    lab.Node
 	control string
+	stop    func() // in good order, once
 	mu      sync.Mutex
 	log     []string
 }
@@ -115,7 +116,7 @@ func start(t *testing.T, n lab.Node, config string) *process {
 			p.mu.Unlock()
 		}
 	}()
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		cmd.Process.Signal(os.Interrupt)
 		<-ended
 		if err := cmd.Wait(); err != nil {
@@ -125,13 +126,18 @@ func start(t *testing.T, n lab.Node, config string) *process {
 			t.Logf("mipsecd on %s:\n%s", n, strings.Join(p.log, "\n"))
 		}
 	})
+	t.Cleanup(p.stop)
 	eventually(t, func() error {
 		select {
 		case <-ended:
 			t.Fatalf("mipsecd on %s did not start", n)
 		default:
 		}
-		return p.told(0, "mipsecd is running")
+		if err := p.told(0, "mipsecd is running"); err != nil {
+			return err
+		}
+		_, err := p.ask(t)
+		return err
 	})
 	return p
 }
@@ -162,9 +168,13 @@ next:
 // status asks it as "mipsecd status --json" does.
 func (p *process) status(t *testing.T) agent.Status {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	s, err := agent.Client{Socket: p.control}.Status(ctx)
+	s, err := p.ask(t)
 	must(t, err)
 	return s
+}
+
+func (p *process) ask(t *testing.T) (agent.Status, error) {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	return agent.Client{Socket: p.control}.Status(ctx)
 }

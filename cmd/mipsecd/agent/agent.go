@@ -16,6 +16,7 @@ import (
 	"mipsecd/internal/udp"
 	"mipsecd/migrate"
 	"mipsecd/spd"
+	"mipsecd/spd/manual"
 )
 
 // Options say what an agent runs and in which surroundings.
@@ -23,6 +24,8 @@ type Options struct {
 	Role migrate.Role
 	// Engine configures the engines; its Shard is set for each. Rand must be safe for concurrent use.
 	Engine ikev2.Config
+	// Manual are the SAs of peers with which no key exchange is spoken.
+	Manual []manual.Pair
 	// Shards is the number of engines; zero means one for each processor.
 	Shards  int
 	Backend spd.Backend
@@ -35,8 +38,8 @@ type Options struct {
 	HomeAddresses HomeAddresses
 	// Duplicates tells of home addresses of this host's that another one has; nil if nobody listens.
 	Duplicates <-chan migrate.Duplicate
-	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, migrate.Report or Failure. It is called from
-	// several goroutines.
+	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, ByHand, migrate.Report or Failure. It is called
+	// from several goroutines.
 	Watch func(time.Time, any)
 }
 
@@ -70,6 +73,7 @@ type Agent struct {
 	calls   chan func()
 	jobs    chan func()
 	router  *Router
+	manual  *manual.Table // the role's goroutine owns it
 	done    chan struct{}
 	tracing traceFile
 }
@@ -84,7 +88,7 @@ func New(opt Options) *Agent {
 	}
 	a := &Agent{
 		opt: opt, notices: newMailbox[spd.Notice](), calls: make(chan func()), jobs: make(chan func()),
-		router: NewRouter(opt.Shards), done: make(chan struct{}),
+		router: NewRouter(opt.Shards), manual: manual.New(opt.Manual), done: make(chan struct{}),
 	}
 	for i := range opt.Shards {
 		cfg := opt.Engine
@@ -201,7 +205,10 @@ func (a *Agent) farewell(running context.Context) {
 		s.ask(func(*ikev2.Engine) {}) // until that is done
 	}
 	select {
-	case a.calls <- func() { a.step(migrate.End{}) }:
+	case a.calls <- func() {
+		a.step(migrate.End{})
+		a.carry(a.manual.End())
+	}:
 	case <-running.Done(): // the role has failed
 	}
 }

@@ -58,6 +58,7 @@ secret-file = "psk"
 type town struct {
 	t       *testing.T
 	network *vnet.Network
+	watch   func(what any) // is told what happens in agents that are started from now on; nil for nobody
 }
 
 // host adds a host on a link of its own, of the same name.
@@ -96,7 +97,11 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 	}
 	opt.Engine.Rand, opt.Backend, opt.Conn = rand.Reader, h.Kernel.Open(), h.Node.ListenUDP(ikev2.Port)
 	opt.HomeAddresses = h
+	watch := w.watch
 	opt.Watch = func(_ time.Time, what any) {
+		if watch != nil {
+			watch(what)
+		}
 		if f, failed := what.(agent.Failure); failed {
 			w.t.Error(h.Name, f)
 		}
@@ -149,7 +154,7 @@ func (w *town) bindingWhere(a running, right func(agent.Binding) bool) agent.Bin
 // Mobile nodes without a home address are assigned one each, under which the correspondent reaches them; they give it up
 // when they end, and get it again when they come back.
 func TestAssignedHomeAddresses(t *testing.T) {
-	w := &town{t, vnet.New(1)}
+	w := &town{t: t, network: vnet.New(1)}
 	t.Cleanup(w.network.Close)
 	haAddress, careOf := netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8:f1::1")
 	moved := netip.MustParseAddr("2001:db8:f3::1")
@@ -232,7 +237,7 @@ func TestAssignedHomeAddresses(t *testing.T) {
 
 // A mobile node that makes its home address itself has the same again after a restart, and is reached under it.
 func TestAutoconfiguredHomeAddress(t *testing.T) {
-	w := &town{t, vnet.New(1)}
+	w := &town{t: t, network: vnet.New(1)}
 	t.Cleanup(w.network.Close)
 	haAddress, careOf := netip.MustParseAddr("2001:db8:1::1"), netip.MustParseAddr("2001:db8:f1::1")
 	ha, _ := w.host("ha", 1, "2001:db8:1::/64", haAddress.String())

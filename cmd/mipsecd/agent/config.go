@@ -25,7 +25,7 @@ func FromConfig(c *configs.Config, host secret.Bytes) (Options, error) {
 		}
 		signs = signs || p.Credential != nil
 	}
-	opt := Options{Shards: c.Shards, Engine: ikev2.Config{
+	opt := Options{Shards: c.Shards, Manual: c.Manual, Engine: ikev2.Config{
 		Peers:          peers,
 		IKE:            c.IKE,
 		CertRequests:   auth.Requests(trusts...),

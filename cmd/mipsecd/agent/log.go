@@ -65,6 +65,9 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelInfo, "assigned by the peer", []slog.Attr{
 			peer(x.Peer), slog.Any("addresses", x.Addresses), slog.Any("home_prefix", x.HomePrefix), slog.Any("dns", x.DNS),
 		}
+	case ByHand:
+		level, text, attrs := describe(x.Notice)
+		return level, text, append(attrs, slog.String("keying", "manual"))
 	case migrate.Report:
 		return slog.LevelInfo, x.What, []slog.Attr{
 			peer(x.Peer), slog.Any("home_address", x.HomeAddress), slog.String("detail", x.Detail),

@@ -79,7 +79,7 @@ func (a *Agent) snapshot() error {
 		}
 	}
 	a.step(migrate.Snapshot{Policies: policies, CareOf: states})
-	return nil
+	return a.compareManual()
 }
 
 // step carries out, in their order, the effects of one input.
@@ -109,8 +109,12 @@ func (a *Agent) setAddress(s migrate.SetAddress) {
 	a.failed(what+s.Address.String(), set(s.Address))
 }
 
-// tell gives a command to the engines that it concerns.
+// tell gives a command to the table of manual keys, or to the engines that it concerns.
 func (a *Agent) tell(c spd.Command) {
+	if effects, ours := a.manual.Step(c); ours {
+		a.carry(effects)
+		return
+	}
 	from, to := a.router.Route(c)
 	for _, s := range a.shards[from:to] {
 		s.inbox.put(ikev2.Command{Command: c})
@@ -145,6 +149,9 @@ func (a *Agent) Redirect(peer string, to netip.Addr) error {
 
 // about does something about a peer if there is one of that name.
 func (a *Agent) about(peer string, do func()) error {
+	if a.manual.Has(peer) {
+		return fmt.Errorf("%q has manual keys: there is no key exchange with it", peer)
+	}
 	if a.opt.Engine.Peers.ByName(peer) == nil {
 		return fmt.Errorf("no peer is called %q", peer)
 	}

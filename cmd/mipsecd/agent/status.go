@@ -14,6 +14,8 @@ import (
 type Status struct {
 	Bindings []Binding `json:"bindings"`
 	IKESAs   []IKESA   `json:"ike_sas"`
+	// Manual are the SAs whose keys are manual.
+	Manual []ManualSA `json:"manual_sas"`
 	// Trace is the file that the messages are written to, empty if they are not.
 	Trace string `json:"trace"`
 }
@@ -46,6 +48,12 @@ type IKESA struct {
 	Children  []ChildSA      `json:"child_sas"`
 }
 
+// ManualSA is a pair of SAs with a peer with which no key exchange is spoken.
+type ManualSA struct {
+	Peer string `json:"peer"`
+	ChildSA
+}
+
 // ChildSA is a pair of SAs. Local and Remote are their addresses, not those of the IKE_SA.
 type ChildSA struct {
 	Protects string     `json:"protects"`
@@ -64,7 +72,7 @@ type ChildSA struct {
 
 // Status asks role and engines how things are. It fails when the agent is not running.
 func (a *Agent) Status() (Status, error) {
-	s := Status{Bindings: []Binding{}, IKESAs: []IKESA{}, Trace: a.tracing.name()}
+	s := Status{Bindings: []Binding{}, IKESAs: []IKESA{}, Manual: []ManualSA{}, Trace: a.tracing.name()}
 	answered := make(chan struct{})
 	select {
 	case a.calls <- func() {
@@ -76,6 +84,9 @@ func (a *Agent) Status() (Status, error) {
 				b.CareOf, b.Since = &p.CareOf, &p.Since
 			}
 			s.Bindings = append(s.Bindings, b)
+		}
+		for _, p := range a.manual.Status() {
+			s.Manual = append(s.Manual, ManualSA{p.Peer, describeChild(p.Demand, p.In.SPI, p.Out.SPI, p.Suite, spd.Encap{})})
 		}
 		close(answered)
 	}:
@@ -102,14 +113,17 @@ func describeIKE(sa ikev2.SAStatus) IKESA {
 		out.State, out.Suite, out.PPK = "established", sa.Suite, sa.PPK
 	}
 	for _, c := range sa.Children {
-		d := c.Demand
-		out.Children = append(out.Children, ChildSA{
-			Protects: d.Name, Mode: d.Mode.String(), SPIIn: fmt.Sprintf("%08x", c.In.SPI), SPIOut: fmt.Sprintf("%08x", c.Out.SPI),
-			ReqidIn: d.ReqidIn, ReqidOut: d.ReqidOut, Local: d.Local, Remote: d.Remote,
-			LocalTS: texts(d.Traffic.Local), RemoteTS: texts(d.Traffic.Remote), Suite: c.Suite, Encap: c.Encap.String(),
-		})
+		out.Children = append(out.Children, describeChild(c.Demand, c.In.SPI, c.Out.SPI, c.Suite, c.Encap))
 	}
 	return out
+}
+
+func describeChild(d spd.Demand, in, out uint32, suite string, encap spd.Encap) ChildSA {
+	return ChildSA{
+		Protects: d.Name, Mode: d.Mode.String(), SPIIn: fmt.Sprintf("%08x", in), SPIOut: fmt.Sprintf("%08x", out),
+		ReqidIn: d.ReqidIn, ReqidOut: d.ReqidOut, Local: d.Local, Remote: d.Remote,
+		LocalTS: texts(d.Traffic.Local), RemoteTS: texts(d.Traffic.Remote), Suite: suite, Encap: encap.String(),
+	}
 }
 
 func texts(list []spd.TrafficSelector) (out []string) {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -41,20 +42,32 @@ func (s Status) Table() string {
 		}
 		fmt.Fprintf(&out, "IKE_SA with %s, %s, %s %s\n", sa.Peer, sa.State, suite, role(sa.Initiator))
 		fmt.Fprintf(&out, "  %s - %s  SPIs %s %s\n", sa.Local.Addr(), sa.Remote.Addr(), sa.SPIi, sa.SPIr)
-		w := tabwriter.NewWriter(&out, 0, 8, 2, ' ', 0)
-		for _, c := range sa.Children {
-			encap := ""
-			if c.Encap != noEncap {
-				encap = c.Encap
-			}
-			fmt.Fprintf(w, "  %s\t%s\t%s - %s\tin %s\tout %s\t%s\n", c.Protects, c.Mode, c.Local, c.Remote, c.SPIIn, c.SPIOut, encap)
+		childTable(&out, sa.Children)
+	}
+	for i := 0; i < len(s.Manual); {
+		peer, children := s.Manual[i].Peer, []ChildSA(nil)
+		for ; i < len(s.Manual) && s.Manual[i].Peer == peer; i++ {
+			children = append(children, s.Manual[i].ChildSA)
 		}
-		w.Flush()
+		fmt.Fprintf(&out, "Manual SAs with %s\n", peer)
+		childTable(&out, children)
 	}
 	if s.Trace != "" {
 		fmt.Fprintf(&out, "Trace to %s\n", s.Trace)
 	}
 	return out.String()
+}
+
+func childTable(out io.Writer, children []ChildSA) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	for _, c := range children {
+		encap := ""
+		if c.Encap != noEncap {
+			encap = c.Encap
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s - %s\tin %s\tout %s\t%s\n", c.Protects, c.Mode, c.Local, c.Remote, c.SPIIn, c.SPIOut, encap)
+	}
+	w.Flush()
 }
 
 // noEncap is what Status says where ESP is not in UDP.
