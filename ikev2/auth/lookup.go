@@ -94,7 +94,7 @@ func (c *Credential) Published() []wire.Payload {
 	if c.published == nil {
 		return c.Certificates()
 	}
-	return c.published
+	return slices.Clone(c.published)
 }
 
 // chainReader reads X.509 certificates out of CERT payloads, one payload after the other.

@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"bytes"
 	"crypto/sha1"
 	"crypto/x509"
 	"encoding/asn1"
@@ -256,33 +257,38 @@ func TestEveryPrefixOfAReferenceIsRefused(t *testing.T) {
 	}
 }
 
-// testBundle has certificates of two kinds and a revocation list.
-func testBundle(t testing.TB) []byte {
+// choice is CertificateOrCRL, by another encoder: [0] EXPLICIT a certificate, or [1] a revocation list.
+func choice(tag int, der []byte) asn1.RawValue {
+	return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tag, IsCompound: true, Bytes: der}
+}
+
+func sequence(t testing.TB, choices ...asn1.RawValue) []byte {
 	t.Helper()
-	root := testpki.NewAuthority(t, "root")
-	leaf := root.Issue(t, "ha", testpki.Key("Ed25519"), named)
-	explicit := func(tag int, der []byte) asn1.RawValue {
-		return asn1.RawValue{Class: asn1.ClassContextSpecific, Tag: tag, IsCompound: true, Bytes: der}
-	}
-	der, err := asn1.Marshal([]asn1.RawValue{
-		explicit(0, leaf.Raw), explicit(1, root.Revoke(t, nil).Raw), explicit(0, root.Certificate.Raw),
-	})
+	der, err := asn1.Marshal(choices)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return der
 }
 
-// Its revocation lists are passed over; all else is as RFC 7296 has it in ASN.1, octet by octet.
+// testBundle has two certificates with a revocation list between.
+func testBundle(t testing.TB) (der []byte, certs []*x509.Certificate) {
+	t.Helper()
+	root := testpki.NewAuthority(t, "root")
+	leaf := root.Issue(t, "ha", testpki.Key("Ed25519"), named)
+	list := root.Revoke(t, nil)
+	return sequence(t, choice(0, leaf.Raw), choice(1, list.Raw), choice(0, root.Certificate.Raw)),
+		[]*x509.Certificate{leaf, root.Certificate}
+}
+
+// Revocation lists are passed over.
 func TestRFC7296_3_6_CertificateBundle(t *testing.T) {
-	der := testBundle(t)
-	certs, err := parseBundle(der)
-	if err != nil || len(certs) != 2 || certs[0].Subject.CommonName != "ha" || certs[1].Subject.CommonName != "root" {
-		t.Fatalf("%v, %v", certs, err)
+	der, certs := testBundle(t)
+	if got, err := parseBundle(der); err != nil || !slices.EqualFunc(got, certs, (*x509.Certificate).Equal) {
+		t.Errorf("%v, %v", got, err)
 	}
-	again, err := parseBundle(Bundle(certs))
-	if err != nil || !slices.EqualFunc(again, certs, (*x509.Certificate).Equal) {
-		t.Errorf("%v, %v", again, err)
+	if got, want := Bundle(certs), sequence(t, choice(0, certs[0].Raw), choice(0, certs[1].Raw)); !bytes.Equal(got, want) {
+		t.Errorf("%x, want %x", got, want)
 	}
 	for n := range der {
 		if _, err := parseBundle(der[:n]); err == nil {
@@ -298,7 +304,8 @@ func TestRFC7296_3_6_CertificateBundle(t *testing.T) {
 }
 
 func FuzzCertificateBundle(f *testing.F) {
-	f.Add(testBundle(f))
+	der, _ := testBundle(f)
+	f.Add(der)
 	f.Add([]byte{0x30, 0x02, 0xa0, 0x00})
 	f.Fuzz(func(t *testing.T, der []byte) {
 		certs, err := parseBundle(der)

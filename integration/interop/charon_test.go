@@ -30,7 +30,7 @@ type charon struct {
 // the end if the IKE_SA is rekeyed just then.
 const charonConf = `
 charon-systemd {
-	load = random nonce sha1 sha2 hmac kdf aes ctr ccm gcm chapoly cmac xcbc curve25519 gmp openssl pem kernel-netlink socket-default vici md4 eap-identity eap-mschapv2 eap-tls resolve
+	load = random nonce sha1 sha2 hmac kdf aes ctr ccm gcm chapoly cmac xcbc curve25519 gmp openssl pem kernel-netlink socket-default vici md4 eap-identity eap-mschapv2 eap-tls resolve curl
 	install_routes = no
 	retransmit_timeout = 0.8
 	retransmit_base = 1.5

@@ -22,6 +22,7 @@ type connection struct {
 	secret         string
 	secrets        []string // sections
 	pools          string   // sections
+	authorities    []string // sections
 }
 
 // child is a Child SA of a connection. One in transport mode for another's address leaves the policies to a mobility daemon,
@@ -66,6 +67,9 @@ secrets {
 pools {
 	%[12]s
 }
+authorities {
+	%[13]s
+}
 `
 
 const swanctlChild = `%s {
@@ -92,7 +96,8 @@ func (n connection) String() string {
 		fmt.Fprintf(&children, swanctlChild, c.name, c.mode, c.ts[0], c.ts[1], n.esp, more)
 	}
 	return fmt.Sprintf(swanctlConf, n.local, n.remote, n.ike, strings.Join(n.lines, "\n\t\t"), n.auth, n.id, n.peerAuth, n.peerID,
-		children.String(), n.secret, strings.Join(n.secrets, "\n\t"), n.pools)
+		children.String(), n.secret, strings.Join(n.secrets, "\n\t"), n.pools,
+		strings.Join(n.authorities, "\n\t"))
 }
 
 // load gives the daemon its one peer, in place of an earlier one.
