@@ -86,6 +86,7 @@ func (j job) settings(n lab.Node) string {
 // process is a running mipsecd.
 type process struct {
 	node    lab.Node
+	running *os.Process
 	control string
 	stop    func() // in good order, once
 	mu      sync.Mutex
@@ -107,6 +108,7 @@ func start(t *testing.T, n lab.Node, config string) *process {
 	stderr, err := cmd.StderrPipe()
 	must(t, err)
 	must(t, n.Do(cmd.Start))
+	p.running = cmd.Process
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -163,6 +165,12 @@ next:
 		return nil
 	}
 	return fmt.Errorf("mipsecd on %s has not told of %q", p.node, words)
+}
+
+// signal sends it a signal.
+func (p *process) signal(t *testing.T, s os.Signal) {
+	t.Helper()
+	must(t, p.running.Signal(s))
 }
 
 // status asks it as "mipsecd status --json" does.

@@ -72,6 +72,8 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 		return slog.LevelInfo, x.What, []slog.Attr{
 			peer(x.Peer), slog.Any("home_address", x.HomeAddress), slog.String("detail", x.Detail),
 		}
+	case migrate.Reread:
+		return slog.LevelWarn, "reports of the kernel were lost", nil
 	case ikev2.Dropped:
 		return slog.LevelInfo, "refused", []slog.Attr{slog.Any("from", x.Remote), slog.String("reason", x.Err.Error())}
 	case ikev2.Traced:

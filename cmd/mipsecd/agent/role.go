@@ -93,6 +93,7 @@ func (a *Agent) step(in migrate.Input) {
 		case migrate.SetAddress:
 			a.setAddress(f)
 		case migrate.Reread:
+			a.watch(f)
 			a.failed("reading the kernel anew", a.snapshot())
 		default:
 			a.watch(f)

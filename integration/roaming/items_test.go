@@ -1,0 +1,149 @@
+//go:build linux
+
+package roaming
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"syscall"
+	"testing"
+
+	"mipsecd/integration/lab"
+	"mipsecd/internal/uml"
+	"mipsecd/spd"
+)
+
+// TestItems holds on real kernels what TestMainJob does not come by. The numbers are those of docs/mobile-ipv6.md.
+func TestItems(t *testing.T) {
+	uml.Run(t, func(t *testing.T) {
+		uml.Sh(t, "modprobe -a ip6table_filter xt_tcpudp xt_length")
+		for _, kernel := range []string{"xfrm", "pfkey"} {
+			j := job{kernel: kernel, policies: "external", kBit: true, kmAddress: true}
+			t.Run(kernel, func(t *testing.T) {
+				t.Run("4 all SAs of a rekeying move", j.rekeyWhileMoving)
+				t.Run("4 MIGRATE that mipsecd has not heard of", j.unheard)
+				for _, begins := range []lab.Node{lab.MN, lab.HA} {
+					t.Run("policies of an administrator, begun by "+string(begins), j.keysPolicies(begins))
+				}
+				t.Run("11 leaving home again", j.leaveAgain)
+				j.policies = "mipsecd"
+				t.Run("11 leaving home again with mipsecd's policies", j.leaveAgain)
+			})
+		}
+	}, mipsecd)
+}
+
+// away is a scenario with the mobile node on a foreign link, and its binding and payload protected.
+func (j job) away(t *testing.T) (s *scenario, k keys) {
+	s = newScenario(t, j.configure(t))
+	s.agents = startAgents(t, j)
+	s.ready(t, lab.MN, lab.HA)
+	s.startPing(t, lab.CN)
+	s.move(t, lab.Foreign1)
+	k.binding = s.keyed(t, binding, lab.HoA, pair{})
+	k.payload = s.keyed(t, payload, lab.Foreign1.Address, pair{})
+	return s, k
+}
+
+// rekeyWhileMoving moves the mobile node while two pairs of SAs have the same reqids, as the home agent does not hear that
+// the old one is deleted. Linux moves one of them by each MIGRATE.
+func (j job) rekeyWhileMoving(t *testing.T) {
+	s, k := j.away(t)
+	toHA, toMN, err := s.reqids(t, lab.HA, payload)
+	must(t, err)
+	ofPayload := func(n lab.Node) []spd.SA {
+		return slices.DeleteFunc(s.sas(t, n), func(sa spd.SA) bool { return sa.Reqid != toHA && sa.Reqid != toMN })
+	}
+	filter := func(change string) { // of what is too short for CREATE_CHILD_SA
+		_, err := lab.HA.Run("ip6tables-legacy", change, "INPUT", "-p", "udp", "--dport", "500", "-m", "length", "--length", "0:150",
+			"-j", "DROP")
+		must(t, err)
+	}
+	filter("-A")
+	lab.SoftExpire(t, lab.MN, outbound(lab.HomeAgent, k.payload.toHA))
+	eventually(t, func() error {
+		// Who deletes a pair sends by it no more.
+		if mn, ha := ofPayload(lab.MN), ofPayload(lab.HA); len(mn) != 3 || len(ha) != 4 {
+			return fmt.Errorf("the mobile node has the SAs %v, the home agent %v, want two pairs", mn, ha)
+		}
+		return nil
+	})
+	var fresh pair
+	for _, sa := range ofPayload(lab.HA) {
+		switch {
+		case sa.Reqid == toHA && sa.SPI != k.payload.toHA:
+			fresh.toHA = sa.SPI
+		case sa.Reqid == toMN && sa.SPI != k.payload.toMN:
+			fresh.toMN = sa.SPI
+		}
+	}
+
+	before := map[lab.Node]int{lab.MN: s.agents[lab.MN].lines(), lab.HA: s.agents[lab.HA].lines()}
+	s.move(t, lab.Foreign2)
+	for n, p := range s.agents {
+		eventually(t, func() error { return p.told(before[n], "SAs moved together") })
+		eventually(t, func() error {
+			for _, sa := range ofPayload(n) {
+				if sa.Endpoints.Src != lab.Foreign2.Address && sa.Endpoints.Dst != lab.Foreign2.Address {
+					return fmt.Errorf("left behind on %s: %s", n, sa)
+				}
+			}
+			return nil
+		})
+	}
+	filter("-D")
+	s.kept(t, payload, lab.Foreign2.Address, fresh)
+	s.kept(t, binding, lab.HoA, k.binding)
+	s.answered(t)
+}
+
+// unheard moves the mobile node while its mipsecd does not run and the kernel has no more room for reports.
+func (j job) unheard(t *testing.T) {
+	s, k := j.away(t)
+	ike := s.ikeSA(t, lab.Foreign1.Address)
+	mn := s.agents[lab.MN]
+	mn.signal(t, syscall.SIGSTOP)
+	stranger := spd.Policy{PolicyKey: spd.PolicyKey{Dir: spd.Out, Selector: spd.Selector{
+		Src: spd.Host(lab.Foreign1.Address), Dst: spd.Host(netip.MustParseAddr("2001:db8:ffff::1"))}}, Action: spd.Bypass}
+	for i := range uint32(reportsToDrown) {
+		stranger.Priority = 1000 + i
+		must(t, s.kernels[lab.MN].UpdatePolicy(stranger))
+	}
+	m := s.depart(t, lab.Foreign2)
+	s.acknowledged(t, m)
+	mn.signal(t, syscall.SIGCONT)
+	eventually(t, func() error { return mn.told(0, "reports of the kernel were lost") })
+	if now := s.ikeSA(t, lab.Foreign2.Address); now != ike {
+		t.Errorf("the IKE_SA was %s, is %s", ike, now)
+	}
+	s.kept(t, payload, lab.Foreign2.Address, k.payload)
+	eventually(t, func() error { return s.described(t, payload, lab.Foreign2.Address, k.payload) })
+	s.arrive(t, m)
+}
+
+// reportsToDrown is how many changes of a policy take up all the room that mipsecd has the kernel keep for reports.
+const reportsToDrown = 20000
+
+// leaveAgain comes home and leaves again: nothing is keyed anew.
+func (j job) leaveAgain(t *testing.T) {
+	s, k := j.away(t)
+	ike := s.ikeSA(t, lab.Foreign1.Address)
+	m := s.depart(t, lab.Home)
+	s.acknowledged(t, m)
+	for _, n := range []lab.Node{lab.MN, lab.HA} {
+		eventually(t, func() error { return s.noTunnels(t, n, j.policies == "mipsecd") })
+	}
+	s.arrive(t, m)
+	lab.Detach(t, lab.Foreign1)
+
+	s.move(t, lab.Foreign2)
+	s.registered(t, lab.Foreign2, 1)
+	s.kept(t, binding, lab.HoA, k.binding)
+	s.kept(t, payload, lab.Foreign2.Address, k.payload)
+	if now := s.ikeSA(t, lab.Foreign2.Address); now != ike {
+		t.Errorf("the IKE_SA was %s, is %s", ike, now)
+	}
+	s.unbroken(t)
+	s.protected(t)
+}
