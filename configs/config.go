@@ -55,6 +55,9 @@ type Config struct {
 	Peers []*ikev2.Peer
 	// Manual are the SAs with other peers, whose keys are in the configuration: no key exchange is spoken with these.
 	Manual []manual.Pair
+	// Discoveries say, by the name of the peer, how home agents are found whose address is not configured: in their Homes it is
+	// the zero Addr.
+	Discoveries map[string]Discovery
 	// Trusts are all that the peers' certificates are believed by, in IKE or in EAP-TLS.
 	Trusts []*auth.Trust
 	// RADIUS, if not nil, is asked about those of the peers that are its Users: their EAP says only that there is EAP.

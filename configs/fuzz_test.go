@@ -48,7 +48,7 @@ func FuzzParse(f *testing.F) {
 		}
 		for _, h := range c.Homes {
 			assigned := c.Role == MobileNode || c.Pool.Prefix.IsValid()
-			if !h.HomeAddress.IsValid() && !assigned || !h.HomeAgent.IsValid() || h.HomeAddress == h.HomeAgent || h.Peer == "" {
+			if !h.HomeAddress.IsValid() && !assigned || !h.HomeAgent.IsValid() && c.Discoveries[h.Peer] == (Discovery{}) || h.HomeAddress.IsValid() && h.HomeAddress == h.HomeAgent || h.Peer == "" {
 				t.Errorf("home %+v", h)
 			}
 		}

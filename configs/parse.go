@@ -102,11 +102,12 @@ func (r *reader) peers(d *document, u *used, all table, tables []map[string]any,
 		p := peer{settings: d.settings, ppk: ppk{required: true}}
 		r.fill(t, p.fields(role))
 		if role == HomeAgent {
-			p.address = d.Address
+			p.at.address = d.Address
 		}
 		r.mobility(t, &p)
 		name := r.name(d, u, t, &p)
 		r.homes(d, u, t, &p, name)
+		r.discovery(d, t, &p, name)
 		if r.manual(d, u, t, &p); p.keying == byHand {
 			continue
 		}
@@ -135,13 +136,13 @@ func (r *reader) mobility(t table, p *peer) {
 		p.protect, p.keyMobility = []migrate.Protection{migrate.ProtectPayload}, false
 		return
 	}
-	if p.address.Is4() {
+	if p.at.address.Is4() {
 		where := t
 		if r.role == HomeAgent {
 			where = r.top
 		}
 		r.report(where.at.key("address"), where.key("address"),
-			`got %s; want an IPv6 address for Mobile IPv6, or mobility = "mobike"`, p.address)
+			`got %s; want an IPv6 address for Mobile IPv6, or mobility = "mobike"`, p.at.address)
 	}
 	if t.has("network") {
 		r.report(t.at.key("network"), t.key("network"), "this is for a road warrior; leave it out for Mobile IPv6")
@@ -175,7 +176,7 @@ func (r *reader) name(d *document, u *used, t table, p *peer) string {
 // homes adds the home addresses of a peer.
 func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
 	for _, a := range p.homeAddresses.list {
-		if a == p.address {
+		if a.IsValid() && a == p.at.address {
 			r.report(t.at.key("home-address"), t.key("home-address"),
 				"got %s, which is the home agent's own; want the mobile node's", a)
 		}
@@ -184,7 +185,7 @@ func (r *reader) homes(d *document, u *used, t table, p *peer, name string) {
 		}
 		d.Homes = append(d.Homes, migrate.Home{
 			Protected: migrate.Protected{
-				HomeAddress: a, HomeAgent: p.address, What: p.protect, Network: p.network, Level: d.level,
+				HomeAddress: a, HomeAgent: p.at.address, What: p.protect, Network: p.network, Level: d.level,
 				Reqid: d.reqidBase + uint32(len(d.Homes))*migrate.ReqidsPerHome,
 			},
 			Peer: name, Mobility: p.mobility, KeyMobility: p.keyMobility, Autoconfigured: p.homeAddresses.autoconfigured,

@@ -191,7 +191,7 @@ func limitFields(l *ikev2.Limits) []field {
 type peer struct {
 	identity      ikev2.Identity
 	name          string
-	address       netip.Addr // of a home agent
+	at            whereabouts // of a home agent
 	homeAddresses homeAddresses
 	wished        netip.Addr
 	secretFile    string
@@ -213,8 +213,10 @@ func (p *peer) fields(role Role) []field {
 	if role == MobileNode {
 		homes += "; or that it makes one itself out of the home prefix, which the home agent tells it (RFC 5026 section 5.3.2), the " +
 			"same again with host-secret-file"
-		list = append(list, bind(&p.address, anyAddress, Key{Name: "address", Required: true,
-			Meaning: "the home agent's address; IPv4 for a road warrior's gateway only"}),
+		list = append(list, bind(&p.at, homeAgentAt, Key{Name: "address", Required: true,
+			Meaning: "the home agent's address, IPv4 for a road warrior's gateway only; or where it is looked for: its name in DNS, or " +
+				"that of the home agents of a domain (RFC 5026 section 5.1), of which each proves this identity; or the home link, on " +
+				"which home agents are asked (RFC 6275 section 11.4.1)"}),
 			bind(&p.wished, address, Key{Name: "wished-address",
 				Meaning: "the home address that is asked for, where it is assigned"}),
 			bind(&p.acceptRedirects, boolean, Key{Name: "accept-redirects",

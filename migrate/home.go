@@ -20,7 +20,7 @@ const (
 )
 
 // Home is one home address, its policies and its peer, as configured. Its HomeAddress is the zero Addr if that is assigned
-// (assigned.go). Without Mobile IPv6 the HomeAgent is a gateway.
+// (assigned.go), and then its HomeAgent may be, if that is to be found. Without Mobile IPv6 the HomeAgent is a gateway.
 type Home struct {
 	Protected
 	// Peer is the name in the configuration of the home agent on a mobile node, of the mobile node on a home agent.

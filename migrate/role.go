@@ -46,6 +46,13 @@ type Connect struct{ Peer string }
 // status 134 (RFC 6275 section 6.1.8).
 type Duplicate struct{ HomeAddress, HomeAgent netip.Addr }
 
+// HomeAgents answers FindHomeAgent: addresses to be tried, the preferred ones first, or Err says why there is none.
+type HomeAgents struct {
+	Peer      string
+	Addresses []netip.Addr
+	Err       error
+}
+
 // End says that the agent ends: what was assigned to this host is given up.
 type End struct{}
 
@@ -61,6 +68,8 @@ func (Tick) input()      {}
 func (End) input()       {}
 func (Duplicate) input() {}
 
+func (HomeAgents) input() {}
+
 // Effect is one thing that a role wants done.
 type Effect interface{ effect() }
 
@@ -74,6 +83,13 @@ type Carry struct{ Plan }
 type SetAddress struct {
 	Address netip.Addr
 	Gone    bool
+}
+
+// FindHomeAgent wants to know where home agents are, whose addresses are not configured; From is where this host can be
+// reached. It is answered by HomeAgents.
+type FindHomeAgent struct {
+	Peer string
+	From netip.Addr
 }
 
 // Reread wants a Snapshot.
@@ -92,3 +108,5 @@ func (Carry) effect()      {}
 func (SetAddress) effect() {}
 func (Reread) effect()     {}
 func (Report) effect()     {}
+
+func (FindHomeAgent) effect() {}

@@ -20,6 +20,7 @@ type tenancy struct {
 	again   time.Time // when to ask next, while it is not asked
 	wait    time.Duration
 	own
+	search
 }
 
 // The waits before a home agent is asked again: one that does not answer after a while that doubles each time, one that
@@ -57,6 +58,8 @@ func (n *Node) seek() {
 		path, ok := n.homes.OpenPath(t.open)
 		switch {
 		case !ok || t.settled():
+		case !t.open.HomeAgent.IsValid():
+			n.find(t, path.Local)
 		case t.asking != spd.Path{} && len(t.sas) == 0 && !slices.Contains(n.addresses, t.asking.Local):
 			t.asking = path
 			n.tell(spd.Relocate{Peer: t.open.Peer, Path: path, Renew: true})
@@ -83,7 +86,7 @@ func (n *Node) ask(t *tenancy, path spd.Path) {
 // Deadline implements migrate.Role.
 func (n *Node) Deadline() (first time.Time) {
 	for _, t := range n.tenancies {
-		if !t.settled() && !t.underWay() && t.again.After(n.now) && (first.IsZero() || t.again.Before(first)) {
+		if !t.settled() && !t.underWay() && !t.searching && t.again.After(n.now) && (first.IsZero() || t.again.Before(first)) {
 			first = t.again
 		}
 	}
@@ -110,7 +113,7 @@ func (n *Node) tenant(notice spd.Notice) {
 		case t.claims(x.Demand):
 			n.claimFailed(t, x.Err)
 		case x.Demand.Unassigned && t.asking != spd.Path{}:
-			t.retry(n.now, max(2*t.wait, firstWait))
+			n.unanswered(t)
 		}
 	case spd.ChildUp:
 		if t := n.tenancyOf(x.Demand.Peer); t != nil && t.claims(x.Demand) {
@@ -127,6 +130,14 @@ func (n *Node) tenant(notice spd.Notice) {
 		case t.open.Autoconfigured:
 			n.autoconfigure(t, x.Assignment)
 		}
+	}
+}
+
+// unanswered asks again in a while, or another home agent at once.
+func (n *Node) unanswered(t *tenancy) {
+	t.retry(n.now, max(2*t.wait, firstWait))
+	if t.wanted && len(t.sas) == 0 {
+		n.turnAway(t)
 	}
 }
 

@@ -69,7 +69,7 @@ func (n *Node) claimed(t *tenancy) {
 func (n *Node) claimFailed(t *tenancy, err error) {
 	t.claimed = netip.Addr{}
 	if !errors.Is(err, spd.ErrTraffic) {
-		t.retry(n.now, max(2*t.wait, firstWait))
+		n.unanswered(t)
 		return
 	}
 	n.vacate(t)

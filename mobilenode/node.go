@@ -30,7 +30,9 @@ type Node struct {
 func New(homes []migrate.Home, own bool, host secret.Bytes) *Node {
 	n := &Node{image: image.New(), homes: migrate.NewHomes(homes, false, own), secret: host}
 	for _, open := range n.homes.Open() {
-		n.tenancies = append(n.tenancies, &tenancy{open: open, sas: map[uint64]bool{}})
+		n.tenancies = append(n.tenancies, &tenancy{
+			open: open, sas: map[uint64]bool{}, search: search{wanted: !open.HomeAgent.IsValid()},
+		})
 	}
 	return n
 }
@@ -49,6 +51,8 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 		n.addresses = in.List
 		n.emit(n.homes.Attached(n.now, in)...)
 	case migrate.Tick:
+	case migrate.HomeAgents:
+		n.foundHomeAgents(in)
 	case migrate.Duplicate:
 		n.renounce(in)
 	case migrate.End:

@@ -23,7 +23,7 @@ func usable(ctx context.Context, w *addrs.Watcher, cfg *configs.Config) <-chan m
 					here.List = append(here.List, a.Addr)
 				}
 			}
-			for _, to := range homeAgents(cfg) {
+			for _, to := range knownHomeAgents(cfg) {
 				if source, err := addrs.Source(to); err == nil { // else there is no route
 					here.Sources[to] = source
 				}
@@ -38,13 +38,14 @@ func usable(ctx context.Context, w *addrs.Watcher, cfg *configs.Config) <-chan m
 	return out
 }
 
-// homeAgents are the addresses of a mobile node's home agents, each once. A home agent has none to find a way to.
-func homeAgents(cfg *configs.Config) (list []netip.Addr) {
+// knownHomeAgents are the addresses of a mobile node's home agents that are configured, each once. A home agent has none to find
+// a way to.
+func knownHomeAgents(cfg *configs.Config) (list []netip.Addr) {
 	if cfg.Role != configs.MobileNode {
 		return nil
 	}
 	for _, home := range cfg.Homes {
-		if !slices.Contains(list, home.HomeAgent) {
+		if home.HomeAgent.IsValid() && !slices.Contains(list, home.HomeAgent) {
 			list = append(list, home.HomeAgent)
 		}
 	}

@@ -61,6 +61,8 @@ func describe(e migrate.Effect) string {
 			return "no address " + e.Address.String()
 		}
 		return "address " + e.Address.String()
+	case migrate.FindHomeAgent:
+		return fmt.Sprintf("find %s from %s", e.Peer, e.From)
 	case migrate.Reread:
 		return "reread"
 	case migrate.Report:

@@ -36,6 +36,8 @@ type Options struct {
 	Addresses <-chan migrate.Addresses
 	// HomeAddresses takes the home addresses that are assigned to this host; nil where none is asked for.
 	HomeAddresses HomeAddresses
+	// HomeAgents finds those whose addresses are not configured; nil where all are.
+	HomeAgents HomeAgents
 	// Duplicates tells of home addresses of this host's that another one has; nil if nobody listens.
 	Duplicates <-chan migrate.Duplicate
 	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, ByHand, migrate.Report or Failure. It is called
@@ -55,6 +57,13 @@ type HomeAddresses interface {
 	Add(netip.Addr) error
 	// Remove takes it away; one that is gone already is fine.
 	Remove(netip.Addr) error
+}
+
+// HomeAgents finds home agents.
+type HomeAgents interface {
+	// Find finds the addresses at which a peer may be, the preferred ones first. It may take minutes, and ends when the agent
+	// does.
+	Find(peer string, from netip.Addr) ([]netip.Addr, error)
 }
 
 // Failure is something that went wrong and that nobody else answers for.

@@ -74,6 +74,11 @@ func (w *town) host(name string, seed uint64, prefix, address string) (*sim.Host
 	return h, link
 }
 
+// foundAt are the home agents that are found, whoever looks for which.
+type foundAt []netip.Addr
+
+func (f foundAt) Find(string, netip.Addr) ([]netip.Addr, error) { return f, nil }
+
 // running is an agent that can be stopped.
 type running struct {
 	*agent.Agent
@@ -96,7 +101,7 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 		w.t.Fatal(err)
 	}
 	opt.Engine.Rand, opt.Backend, opt.Conn = rand.Reader, h.Kernel.Open(), h.Node.ListenUDP(ikev2.Port)
-	opt.HomeAddresses = h
+	opt.HomeAddresses, opt.HomeAgents = h, foundAt{netip.MustParseAddr("2001:db8:dead::1"), netip.MustParseAddr("2001:db8:1::1")}
 	watch := w.watch
 	opt.Watch = func(_ time.Time, what any) {
 		if watch != nil {
@@ -283,5 +288,20 @@ func TestAutoconfiguredHomeAddress(t *testing.T) {
 	after, err := again.Status()
 	if err != nil || len(after.IKESAs) != 1 || after.IKESAs[0].SPIi != before.IKESAs[0].SPIi {
 		t.Errorf("%v: IKE_SAs %+v, before %+v", err, after.IKESAs, before.IKESAs)
+	}
+}
+
+// A mobile node that looks for its home agent turns to the next that it has found if the first does not answer.
+func TestNextHomeAgentIsTried(t *testing.T) {
+	w := &town{t: t, network: vnet.New(1)}
+	t.Cleanup(w.network.Close)
+	careOf := netip.MustParseAddr("2001:db8:f1::1")
+	ha, _ := w.host("ha", 1, "2001:db8:1::/64", "2001:db8:1::1")
+	mn, _ := w.host("mn", 2, "2001:db8:f1::/64", careOf.String())
+	w.start(ha, assigning)
+	node := w.start(mn, "timing = { retransmit = \"50ms\", tries = 1 }\n"+strings.NewReplacer(
+		"NAME", "mn1", `"2001:db8:1::1"`, `"_mip6._ipv6.example.org"`).Replace(assignedNode), careOf)
+	if b := w.binding(node, "ha.example.org"); b.HomeAgent != netip.MustParseAddr("2001:db8:1::1") {
+		t.Errorf("binding %+v", b)
 	}
 }

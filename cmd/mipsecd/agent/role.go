@@ -92,6 +92,11 @@ func (a *Agent) step(in migrate.Input) {
 			a.failed("changing policies", f.Apply(a.opt.Backend))
 		case migrate.SetAddress:
 			a.setAddress(f)
+		case migrate.FindHomeAgent:
+			go func() {
+				list, err := a.opt.HomeAgents.Find(f.Peer, f.From)
+				a.call(func() { a.step(migrate.HomeAgents{Peer: f.Peer, Addresses: list, Err: err}) })
+			}()
 		case migrate.Reread:
 			a.watch(f)
 			a.failed("reading the kernel anew", a.snapshot())

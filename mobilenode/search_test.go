@@ -1,0 +1,87 @@
+package mobilenode
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"mipsecd/migrate"
+	. "mipsecd/migrate/migratetest"
+	"mipsecd/spd"
+)
+
+// newSeeker is a mobile node that knows neither its home address nor its home agent's.
+func newSeeker(t *testing.T, autoconfigured bool) *tenant {
+	open := Home("ha", true)
+	open.HomeAddress, open.HomeAgent, open.What = netip.Addr{}, netip.Addr{}, []migrate.Protection{migrate.ProtectBinding}
+	open.Autoconfigured = autoconfigured
+	return &tenant{newScript(t, true, open), start}
+}
+
+func agents(list ...netip.Addr) migrate.HomeAgents {
+	return migrate.HomeAgents{Peer: "ha", Addresses: list}
+}
+
+const (
+	seeks     = "find ha from CoA1"
+	turnsTo   = "report home agent ha: HA\n" + asks1
+	turnsToCN = "report home agent ha: CN\n" +
+		"key 0 binding with ha (transport, CoA1 - CN) [* mh 0x0500] [CN mh 0x0600] reqids 1 2 over CoA1 - CN"
+)
+
+// As soon as there is an address to ask from, home agents are looked for; the first that is found is asked for a home address,
+// the next if it does not answer, and then they are looked for anew.
+func TestRFC5026_5_1_2_NextHomeAgent(t *testing.T) {
+	s := newSeeker(t, false)
+	s.step("", migrate.Snapshot{}, migrate.Addresses{}, agents(HA)) // which nobody has asked for
+	s.step(seeks, at1)
+	s.step("", at1)
+	s.step(turnsToCN, agents(CN, HA))
+	s.says(turnsTo, failed)
+	s.says("", failed)
+	s.rests(10*time.Second, seeks) // the second failure in a row
+	s.step(turnsTo, agents(HA))
+	s.says(settled, assigned(HoA), up)
+	if p := s.node.Places(); len(p) != 1 || p[0].HomeAgent != HA {
+		t.Errorf("places %v", p)
+	}
+}
+
+// Where none is found, they are looked for less and less often.
+func TestNoHomeAgentFound(t *testing.T) {
+	s := newSeeker(t, false)
+	s.step(seeks, at1)
+	for _, wait := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
+		s.step("report no home agent found ha: no such host", migrate.HomeAgents{Peer: "ha", Err: errors.New("no such host")})
+		s.rests(wait*time.Second, seeks)
+	}
+	s.step(turnsTo, agents(HA))
+}
+
+// A home agent that was lost is asked first (RFC 6275 section 11.4.1: any new registration is attempted with it); another one
+// has to assign another home address.
+func TestRFC6275_11_4_1_LostHomeAgent(t *testing.T) {
+	s := newSeeker(t, false)
+	s.step(seeks, at1)
+	s.step(turnsTo, agents(HA, CN))
+	s.says(settled, assigned(HoA), up)
+	s.says("", down)
+	s.rests(5*time.Second, asks1)
+	s.says("", assigned(HoA), up)
+	s.says("", down)
+	s.rests(5*time.Second, asks1)
+	s.says(vacated+"\n"+turnsToCN, failed)
+}
+
+// A home agent that tells a prefix, and then does not answer, has no say in the home address of the next.
+func TestNextHomeAgentTellsAnotherPrefix(t *testing.T) {
+	s := newSeeker(t, true)
+	s.step(seeks, at1)
+	s.step(turnsTo, agents(HA, CN))
+	s.says(claims(0), tells(homeLink), up, failed)
+	s.says(turnsToCN, down, spd.KeyFailed{Demand: claim(0), Err: errors.New("no answer")})
+	if n := s.node.tenancies[0]; n.prefix.IsValid() || n.claimed.IsValid() {
+		t.Errorf("%+v", n.own)
+	}
+}
