@@ -95,7 +95,8 @@ type SA struct {
 	Selector Selector
 	// Encap is how ESP gets through a NAT; AH does not.
 	Encap Encap
-	// ReplayWindow is the number of packets the anti-replay window covers; zero switches the check off.
+	// ReplayWindow is the number of packets the anti-replay window covers; zero switches the check off, and of an outbound
+	// SA it lets the sequence numbers begin anew after the highest, where the kernel can do that.
 	ReplayWindow uint8
 }
 

@@ -9,7 +9,8 @@
 //   - A port, type or code of zero stands for any, so a policy for MH type 0 can't be said. One that was made by other
 //     means reads as one for any type.
 //   - A policy keeps a reqid only with level unique and only up to 16383. What would get lost is refused.
-//   - Extended sequence numbers are refused; an anti-replay window of more than 32 packets is made one of 32.
+//   - Extended sequence numbers are refused; an anti-replay window of more than 32 packets is made one of 32. Without one
+//     an SA ends after 2^32 packets all the same.
 //   - SAs have no selector and no direction: that of an installed SA is ignored, and SAs lists neither.
 //   - A MIGRATE keeps the UDP encapsulation of SAs as it is; spd.Migrate with Encap is refused.
 //   - Policies that expire are not reported.

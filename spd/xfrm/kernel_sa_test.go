@@ -99,6 +99,11 @@ func testSAShown(t *testing.T) {
 	sa.Selector, sa.Transform.ESN, sa.ReplayWindow = spd.Selector{}, true, 64
 	succeed(t, b.Install(sa))
 	wantShown(t, "ip xfrm state", "flag", "af-unspec", "esn", "replay_window 64")
+	succeed(t, b.Remove(sa.ID()))
+
+	sa.Transform.ESN, sa.ReplayWindow, sa.Dir = false, 0, spd.Out
+	succeed(t, b.Install(sa))
+	wantShown(t, "ip -s xfrm state", "replay-window 0", "extra_flag oseq-may-wrap")
 }
 
 func testSAListed(t *testing.T) {

@@ -37,6 +37,7 @@ const (
 	attrKMAddress    uint16 = 19
 	attrAlgAuthTrunc uint16 = 20
 	attrReplayESN    uint16 = 23
+	attrExtraFlags   uint16 = 24
 )
 
 // Multicast groups, as the bits of a socket address (1 << (XFRMNLGRP_* - 1)).

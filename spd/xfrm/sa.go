@@ -25,6 +25,10 @@ const (
 	flagESN       uint8 = 128 // XFRM_STATE_ESN
 )
 
+// flagMayWrap is the one of attrExtraFlags with which sequence numbers begin anew after the highest
+// (XFRM_SA_XFLAG_OSEQ_MAY_WRAP).
+const flagMayWrap uint32 = 2
+
 // legacyWindow is the number of packets that the anti-replay window of an SA covers without attrReplayESN.
 const legacyWindow = 32
 
@@ -59,6 +63,9 @@ func encodeSA(sa spd.SA) ([]byte, error) {
 	}
 	if extended {
 		b = appendReplayESN(b, sa.ReplayWindow)
+	}
+	if sa.Dir == spd.Out && sa.ReplayWindow == 0 { // else the SA would come to its end (RFC 4303 section 3.3.3)
+		b = appendAttribute(b, attrExtraFlags, native.AppendUint32(nil, flagMayWrap))
 	}
 	b = appendEncap(b, sa.Encap)
 	return appendTransform(b, sa.Proto, sa.Transform)
