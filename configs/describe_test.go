@@ -58,11 +58,27 @@ The policies are mipsecd's.
     TSr  2001:db8:c::-2001:db8:c:0:ffff:ffff:ffff:ffff any
 `
 
+const byHandTable = `mobile node mn1@example.org, kernel interface auto
+The policies are the mobility daemon's, with its own reqids. Expected are:
+
+2001:db8:1::100, home agent ha.example.org, manual keys
+  binding: esp transport
+    out  2001:db8:1::100/128 -> 2001:db8:1::1/128 mh type 5  reqid 1
+    in   2001:db8:1::1/128 -> 2001:db8:1::100/128 mh type 6  reqid 2
+    TSi  2001:db8:1::100 mh 0x0500
+    TSr  2001:db8:1::1 mh 0x0600
+    SPI in 0x00001002, out 0x00001001, aes256-sha512
+
+With manual keys IPsec does not tell a replayed packet from a new one (RFC 6275
+section 15.3). A home agent that restarts may believe an old Binding Update.
+`
+
 func TestDescribe(t *testing.T) {
 	for text, want := range map[string]string{
 		mobileNode("policies = \"mipsecd\"\nk-bit = false", `protect = ["payload", "binding", "prefix"]`): mobileNodeTable,
 		homeAgent("", "mobility = \"none\"\nnetwork = \"2001:db8:c::/64\""):                               gatewayTable,
 		homeAgent(`kernel = "pfkey"`, "name = \"mn1\"\nprotect = [\"binding\", \"home-test\"]"):           homeAgentTable,
+		byHandText("", "", goodKeys...): byHandTable,
 	} {
 		got := Describe(parse(t, text))
 		if got != want {
