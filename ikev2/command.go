@@ -187,6 +187,11 @@ func (e *Engine) terminateAll() {
 	for _, peer := range slices.Sorted(maps.Keys(e.peers)) {
 		e.terminatePeer(peer)
 	}
+	for _, spi := range slices.Sorted(maps.Keys(e.sas)) { // of peers that have not said yet who they are
+		if sa := e.sas[spi]; sa != nil && !sa.established {
+			e.lose(sa, errTerminated)
+		}
+	}
 }
 
 func (e *Engine) abandonAll() {

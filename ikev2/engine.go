@@ -114,8 +114,8 @@ type InstallFailed struct {
 // Tick says only that time has passed.
 type Tick struct{}
 
-// End asks that all that is established, with any peer, be ended here and there. The engine goes on until Status is
-// empty, or Abandon says that no more answers are waited for.
+// End asks that all that is established, with any peer, be ended here and there, and that nothing new begin, whoever wants
+// it. The engine goes on until Status is empty, or Abandon says that no more answers are waited for.
 type End struct{}
 
 // Abandon asks that everything be forgotten at once and all SAs be removed, whatever the peers know of it.
@@ -223,6 +223,8 @@ type Engine struct {
 	crashAnswers budget
 	followed     map[string][]time.Time // redirects, by peer
 
+	ending bool // after End
+
 	lastID   uint64 // of jobs and requests, and the order in which IKE_SAs come to stand
 	jobs     map[uint64]func(JobDone)
 	requests map[uint64]func(spd.Grant)
@@ -277,6 +279,7 @@ func (e *Engine) Step(now time.Time, in Input) []Effect {
 	case InstallFailed:
 		e.installFailed(in)
 	case End:
+		e.ending = true
 		e.terminateAll()
 	case Abandon:
 		e.abandonAll()

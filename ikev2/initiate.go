@@ -28,6 +28,10 @@ func (e *Engine) initiate(peer *Peer, path spd.Path) *ikeSA {
 	}
 	e.sas[sa.own] = sa
 	e.join(sa)
+	if e.ending {
+		e.after(0, func() { e.lose(sa, errEnding) })
+		return sa
+	}
 	if peer.EAP != nil && !peer.EAP.Proves {
 		e.after(0, func() { e.lose(sa, errNotToBegin) })
 		return sa

@@ -21,11 +21,13 @@ func (e *Engine) receive(d Datagram) {
 		e.drop(d, fmt.Errorf("version %d of IKE", h.Version>>4))
 		return
 	}
-	if h.Exchange == wire.ExchangeIKESAInit && h.Initiator && !h.Response && h.SPIr == 0 {
+	if begins := h.Initiator && !h.Response && h.SPIr == 0; begins && e.ending {
+		e.drop(d, errEnding)
+		return
+	} else if begins && h.Exchange == wire.ExchangeIKESAInit {
 		e.initRequest(d, h)
 		return
-	}
-	if h.Exchange == wire.ExchangeSessionResume && h.Initiator && !h.Response && h.SPIr == 0 {
+	} else if begins && h.Exchange == wire.ExchangeSessionResume {
 		e.resumeRequest(d, h)
 		return
 	}

@@ -317,5 +317,6 @@ var (
 	errMoved    = errors.New("the peer's path has changed")
 
 	errTerminated = errors.New("terminated")
+	errEnding     = errors.New("this host's agent ends")
 	errSuperseded = errors.New("the peer began anew")
 )
