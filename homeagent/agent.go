@@ -19,6 +19,7 @@ type Agent struct {
 	image   *image.Image
 	homes   *migrate.Homes
 	guests  guests
+	begun   bool // a Snapshot has been here
 }
 
 // New makes a home agent for these home addresses. Together they are the peer authorization database (RFC 4301 section
@@ -40,6 +41,8 @@ func (a *Agent) Step(now time.Time, in migrate.Input) []migrate.Effect {
 	case migrate.Snapshot:
 		a.snapshot(in)
 	case migrate.Tick:
+	case migrate.End:
+		a.emit(migrate.Discard(a.image.Disinherit())...)
 	case migrate.Addresses:
 		// A home agent stays where it is: its address is in the configuration.
 	case migrate.Connect:
@@ -107,7 +110,7 @@ func (a *Agent) migrated(m spd.Migrate) {
 
 // keying follows what the key exchange says, and decides what a mobile node may have.
 func (a *Agent) keying(notice spd.Notice) {
-	a.image.Notice(notice)
+	a.emit(migrate.Discard(a.image.Notice(notice))...)
 	a.emit(a.homes.Keyed(a.now, notice)...)
 	switch x := notice.(type) {
 	case spd.Request:
@@ -126,10 +129,19 @@ func (a *Agent) keying(notice spd.Notice) {
 	}
 }
 
-// snapshot starts from what the kernel has, or starts anew after reports were lost.
+// snapshot starts from what the kernel has, or starts anew after reports were lost. What an earlier run has left SAs for is
+// not keyed anew before a mobile node or the kernel asks for it: until the mobile nodes notice, those SAs serve, and not
+// all notice at once.
 func (a *Agent) snapshot(s migrate.Snapshot) {
 	for _, m := range a.image.Load(s.Policies) {
 		a.migrated(m)
 	}
 	a.emit(a.homes.Begin(a.now, s)...)
+	for _, lost := range a.image.Missing(s.SAs) {
+		a.tell(lost)
+	}
+	if !a.begun {
+		a.begun = true
+		a.homes.Inherit(s, a.image)
+	}
 }

@@ -190,7 +190,40 @@ func TestLifeOfAnSA(t *testing.T) {
 	s.kernel("lost mn2 esp 00000200 to CoA1", spd.SARemoved{ID: out})
 	s.says("", spd.ChildDown{Demand: spd.Demand{Peer: "mn2"}, In: in, Out: out})
 	s.kernel("", spd.Expire{ID: in, Hard: true})
-	s.kernel("terminate mn\nterminate mn2", spd.Flushed{})
+	s.kernel("reread", spd.Flushed{})
+	s.says("", spd.ChildUp{Demand: spd.Demand{Peer: "mn2"}, In: in, Out: out})
+	s.step("lost mn2 esp 00000100 to HA\nlost mn2 esp 00000200 to CoA1", migrate.Snapshot{})
+}
+
+// What an earlier run has left SAs for is left to the mobile node; it has none of them any more when it says so, or with
+// the next pair.
+func TestRestartWithSAs(t *testing.T) {
+	home := Home("mn", true)
+	d := Daemon{Protected: home.Protected, OnHA: true}
+	begin := func() script {
+		s := newScript(t, false, home)
+		s.step("", migrate.Snapshot{
+			Policies: append(d.Static(), d.Tunnels(CoA1)...), CareOf: []spd.CareOfState{d.Binds(CoA1)},
+			SAs: []spd.SA{
+				{SPI: 0x100, Proto: spd.ESP, Mode: spd.Transport, Reqid: 1, Endpoints: spd.Endpoints{Src: HoA, Dst: HA}},
+				{SPI: 0x300, Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 8, Endpoints: spd.Endpoints{Src: HA, Dst: CoA1}},
+			},
+		})
+		return s
+	}
+	s := begin()
+	s.says("", spd.PeerUp{Peer: "mn", ID: 7})
+	s.says("carry\nremove esp 00000100 to HA", spd.ChildUp{Demand: spd.Demand{
+		Peer: "mn", Mode: spd.Transport, ReqidOut: 2, ReqidIn: 1, Traffic: spd.Traffic{
+			Local:  []spd.TrafficSelector{{PortEnd: 65535, Start: HA, End: HA}},
+			Remote: []spd.TrafficSelector{{PortEnd: 65535, Start: HoA, End: HoA}},
+		}}})
+	s.step("carry\nremove esp 00000300 to CoA1", migrate.End{})
+	begin().says(`
+		carry
+		remove esp 00000100 to HA
+		remove esp 00000300 to CoA1
+		superseded mn but 8`, spd.PeerUp{Peer: "mn", ID: 8, First: true})
 }
 
 // A mobile node that has lost its memory says so; what it had is forgotten (RFC 7296 section 2.4).

@@ -174,17 +174,14 @@ func (h *Homes) restore() (out []Effect) {
 	return out
 }
 
-// Flushed answers somebody's emptying the kernel: policies are set again; without SAs nothing of the key exchanges is
-// left to go on with, while those of manual keys are put back.
-func (h *Homes) Flushed(f spd.Flushed) (out []Effect) {
+// Flushed answers somebody's emptying the kernel: policies are set again; which SAs are gone the kernel tells. That its
+// states are gone says nothing about where the mobile nodes are.
+func (h *Homes) Flushed(f spd.Flushed) []Effect {
 	if f.Policies {
 		return h.restore()
 	}
 	for _, p := range h.order {
-		if h.peers[p.Peer][0] == p { // once for each peer
-			out = append(out, Tell{spd.Terminate{Peer: p.Peer}})
-		}
-		out = append(out, h.provide(p)...)
+		p.bound = false
 	}
-	return out
+	return []Effect{Reread{}}
 }

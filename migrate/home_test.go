@@ -1,6 +1,7 @@
 package migrate_test
 
 import (
+	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"mipsecd/migrate"
 	. "mipsecd/migrate/migratetest"
 	"mipsecd/spd"
+	"mipsecd/spd/image"
 )
 
 var (
@@ -311,11 +313,60 @@ func TestPoliciesAreSetByAPlanForEachPlace(t *testing.T) {
 		set fwd OtherHoA -> * any protect esp/tunnel/CoA2 -> HA/unique:17`)
 }
 
+// Policies of ours are set again. That the kernel's states are gone does not bring the mobile node home.
 func TestFlushed(t *testing.T) {
-	h := migrate.NewHomes([]migrate.Home{Home("one", true), OtherHome("one")}, false, true)
-	Expect(t, h.Flushed(spd.Flushed{}), "terminate one")
-	Expect(t, both(false, true, true).Flushed(spd.Flushed{}), "terminate one\nterminate two")
-	Expect(t, both(false, false, true).Flushed(spd.Flushed{Policies: true}), "")
+	home := Home("one", true)
+	d := Daemon{Protected: home.Protected}
+	h := migrate.NewHomes([]migrate.Home{home}, false, false)
+	h.Begin(start, migrate.Snapshot{CareOf: []spd.CareOfState{d.Binds(CoA1)}})
+	Expect(t, h.Flushed(spd.Flushed{Policies: true}), "")
+	Expect(t, h.Flushed(spd.Flushed{}), "reread")
+	Expect(t, h.Begin(start, migrate.Snapshot{}), "")
+	if at := h.Of(HoA).CareOf; at != CoA1 {
+		t.Errorf("at %s, want %s", at, CoA1)
+	}
+}
+
+// What an earlier run has left is for the mobile node where it is now, even if its tunnels are elsewhere.
+func TestInherit(t *testing.T) {
+	home := Home("ha", true)
+	d := Daemon{Protected: home.Protected}
+	h := migrate.NewHomes([]migrate.Home{home}, false, true)
+	snapshot := migrate.Snapshot{
+		Policies: append(d.Static(), d.Tunnels(CoA1)...), CareOf: []spd.CareOfState{d.Binds(CoA2)},
+		SAs: []spd.SA{
+			{SPI: 0x100, Proto: spd.ESP, Mode: spd.Transport, Reqid: 1, Endpoints: spd.Endpoints{Src: HoA, Dst: HA}},
+			{SPI: 0x200, Proto: spd.ESP, Mode: spd.Transport, Reqid: 1, Endpoints: spd.Endpoints{Src: OtherHoA, Dst: HA}},
+			{SPI: 0x300, Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 8, Endpoints: spd.Endpoints{Src: HA, Dst: CoA1}},
+		},
+	}
+	kernel := image.New()
+	kernel.Load(snapshot.Policies)
+	h.Begin(start, snapshot)
+	var got []string
+	for _, d := range h.Inherit(snapshot, kernel) {
+		got = append(got, d.String())
+	}
+	want := []string{
+		fmt.Sprintf("binding with ha (transport, %s - %s)", HoA, HA), fmt.Sprintf("payload with ha (tunnel, %s - %s)", CoA2, HA),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	useless := []spd.SAID{{Dst: HA, Proto: spd.ESP, SPI: 0x100}, {Dst: CoA1, Proto: spd.ESP, SPI: 0x300}}
+	if got := kernel.Disinherit(); !slices.Equal(got, useless) {
+		t.Errorf("got %v, want %v", got, useless)
+	}
+	Expect(t, migrate.Discard(useless), `
+		carry
+		remove esp 00000100 to HA
+		remove esp 00000300 to CoA1`)
+	Expect(t, migrate.Discard(nil), "")
+
+	home.Manual = true
+	if got := migrate.NewHomes([]migrate.Home{home}, false, true).Inherit(snapshot, kernel); got != nil {
+		t.Errorf("manual keys: got %v", got)
+	}
 }
 
 func TestPlacesAreInTheOrderOfTheConfiguration(t *testing.T) {

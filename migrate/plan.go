@@ -13,6 +13,7 @@ type Mover interface {
 	Migrate(spd.Migrate) error
 	UpdatePolicy(spd.Policy) error
 	RemovePolicy(spd.PolicyKey) error
+	Remove(spd.SAID) error
 }
 
 // Plan is the steps of one movement, in order. The agent's own copy and the IKE_SA are not in it: they follow the
@@ -43,16 +44,15 @@ func Set(policies []spd.Policy) (p Plan) {
 // Unset plans policies to be there no more. It is not undone; what is gone already is fine.
 func Unset(policies []spd.Policy) (p Plan) {
 	for _, policy := range policies {
-		p.steps = append(p.steps, step{
-			what: "remove " + policy.PolicyKey.String(),
-			do: func(k Mover) error {
-				if err := k.RemovePolicy(policy.PolicyKey); !errors.Is(err, spd.ErrNotFound) {
-					return err
-				}
-				return nil
-			},
-			undo: func(Mover) error { return nil },
-		})
+		p.remove(policy.PolicyKey.String(), func(k Mover) error { return k.RemovePolicy(policy.PolicyKey) })
+	}
+	return p
+}
+
+// Drop plans SAs to be there no more, likewise.
+func Drop(sas []spd.SAID) (p Plan) {
+	for _, id := range sas {
+		p.remove(id.String(), func(k Mover) error { return k.Remove(id) })
 	}
 	return p
 }
@@ -71,6 +71,19 @@ func Rest(t spd.MovedTogether) (p Plan) {
 		})
 	}
 	return p
+}
+
+func (p *Plan) remove(what string, do func(Mover) error) {
+	p.steps = append(p.steps, step{
+		what: "remove " + what,
+		do: func(k Mover) error {
+			if err := do(k); !errors.Is(err, spd.ErrNotFound) {
+				return err
+			}
+			return nil
+		},
+		undo: func(Mover) error { return nil },
+	})
 }
 
 // replace plans a policy in the place of another with the same key.

@@ -29,6 +29,7 @@ type Keying struct{ spd.Notice }
 // Snapshot brings what is in the kernel: at the start, and as the answer to Reread.
 type Snapshot struct {
 	Policies []spd.Policy
+	SAs      []spd.SA
 	CareOf   []spd.CareOfState
 }
 
@@ -53,7 +54,7 @@ type HomeAgents struct {
 	Err       error
 }
 
-// End says that the agent ends: what was assigned to this host is given up.
+// End says that the agent ends: what was assigned to this host is given up, and what was left of an earlier run.
 type End struct{}
 
 // Tick says only that time has passed.

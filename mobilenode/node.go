@@ -22,6 +22,7 @@ type Node struct {
 	addresses []netip.Addr
 	tenancies []*tenancy
 	secret    secret.Bytes
+	begun     bool // a Snapshot has been here
 }
 
 // New makes a mobile node with these home addresses. A home without an address has one assigned by its home agent, or
@@ -56,6 +57,7 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 	case migrate.Duplicate:
 		n.renounce(in)
 	case migrate.End:
+		n.emit(migrate.Discard(n.image.Disinherit())...)
 		for _, t := range n.tenancies {
 			n.vacate(t)
 		}
@@ -159,7 +161,7 @@ func (n *Node) migrated(m spd.Migrate) {
 
 // keying follows what the key exchange says, and answers what a home agent asks for.
 func (n *Node) keying(notice spd.Notice) {
-	n.image.Notice(notice)
+	n.emit(migrate.Discard(n.image.Notice(notice))...)
 	n.tenant(notice)
 	n.emit(n.homes.Keyed(n.now, notice)...)
 	switch x := notice.(type) {
@@ -180,4 +182,18 @@ func (n *Node) snapshot(s migrate.Snapshot) {
 		n.migrated(m)
 	}
 	n.emit(n.homes.Begin(n.now, s)...)
+	for _, lost := range n.image.Missing(s.SAs) {
+		n.tell(lost)
+	}
+	if !n.begun {
+		n.begun = true
+		n.inherit(s)
+	}
+}
+
+// inherit keys anew what an earlier run of the agent has left SAs for: the IKE_SAs that they belong to are gone with that.
+func (n *Node) inherit(s migrate.Snapshot) {
+	for _, d := range n.homes.Inherit(s, n.image) {
+		n.tell(spd.Key{Demand: d, Path: n.path(n.homes.For(d))})
+	}
 }

@@ -182,14 +182,19 @@ func TestPeerThatBeginsAnew(t *testing.T) {
 	s.says("superseded ha but 8", spd.PeerUp{Peer: "ha", ID: 8, First: true})
 }
 
-// Somebody empties the kernel: without SAs nothing is left to go on with; other's policies are forgotten until they are
-// set again.
+// Somebody empties the kernel: SAs that it has no longer are deleted at the home agent, too; other's policies are forgotten
+// until they are set again.
 func TestFlushed(t *testing.T) {
 	home := Home("ha", true)
 	d := Daemon{Protected: home.Protected}
 	s := newScript(t, false, home)
 	s.step("", migrate.Snapshot{Policies: d.Static()})
-	s.kernel("terminate ha", spd.Flushed{})
+	in, out := spd.SAID{Dst: HoA, Proto: spd.ESP, SPI: 0x100}, spd.SAID{Dst: HA, Proto: spd.ESP, SPI: 0x200}
+	s.says("", spd.ChildUp{Demand: spd.Demand{Peer: "ha"}, In: in, Out: out})
+	s.kernel("reread", spd.Flushed{})
+	s.step(`
+		lost ha esp 00000100 to HoA
+		lost ha esp 00000200 to HA`, migrate.Snapshot{Policies: d.Static()})
 	s.kernel("", spd.Flushed{Policies: true})
 	s.step("refuse 1: no transport policy for [HoA any] - [HA any] with ha", migrate.Keying{Notice: spd.Request{
 		Request: 1, Peer: "ha", Mode: spd.Transport, Traffic: spd.Traffic{

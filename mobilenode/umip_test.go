@@ -162,3 +162,37 @@ func TestRestartAway(t *testing.T) {
 		})
 	}
 }
+
+// What an earlier run has left SAs for is keyed anew; they go when it is, or when it cannot be, or at the end.
+func TestRestartWithSAs(t *testing.T) {
+	home := Home("ha", true)
+	d := Daemon{Protected: home.Protected}
+	snapshot := migrate.Snapshot{
+		Policies: append(d.Static(), d.Tunnels(CoA1)...), CareOf: []spd.CareOfState{d.Binds(CoA1)},
+		SAs: []spd.SA{
+			{SPI: 0x100, Proto: spd.ESP, Mode: spd.Transport, Reqid: 1, Endpoints: spd.Endpoints{Src: HoA, Dst: HA}},
+			{SPI: 0x200, Proto: spd.ESP, Mode: spd.Transport, Reqid: 2, Endpoints: spd.Endpoints{Src: HA, Dst: HoA}},
+			{SPI: 0x300, Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 7, Endpoints: spd.Endpoints{Src: CoA1, Dst: HA}},
+		},
+	}
+	begin := func() script {
+		s := newScript(t, false, home)
+		s.step(`
+			key 0 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over CoA1 - HA
+			key 0 payload with ha (tunnel, CoA1 - HA) [HoA any] [* any] reqids 7 8 over CoA1 - HA`, snapshot)
+		return s
+	}
+	const removed = "carry\nremove esp 00000100 to HA\nremove esp 00000200 to HoA"
+	binding := spd.Demand{Peer: "ha", Mode: spd.Transport, ReqidOut: 1, ReqidIn: 2, Traffic: spd.Traffic{
+		Local:  []spd.TrafficSelector{{PortEnd: 65535, Start: HoA, End: HoA}},
+		Remote: []spd.TrafficSelector{{PortEnd: 65535, Start: HA, End: HA}},
+	}}
+	s := begin()
+	s.says(removed, spd.ChildUp{Demand: binding})
+	s.says("", spd.ChildUp{Demand: binding})
+	s.step("carry\nremove esp 00000300 to HA", migrate.End{})
+	s = begin()
+	s.says(removed, spd.KeyFailed{Demand: binding})
+	s.kernel("reread", spd.EventsLost{})
+	s.step("", snapshot) // no reason to key once more
+}

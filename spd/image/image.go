@@ -15,10 +15,13 @@ import (
 type Image struct {
 	policies policies
 	owners   map[spd.SAID]string // peer by SA
+	orphans  orphans
 }
 
 // New is an empty image.
-func New() *Image { return &Image{policies: newPolicies(), owners: map[spd.SAID]string{}} }
+func New() *Image {
+	return &Image{policies: newPolicies(), owners: map[spd.SAID]string{}, orphans: newOrphans()}
+}
 
 // Load replaces all policies by what the kernel lists. A tunnel that is elsewhere than it was here has moved without a
 // report having come: those movements are returned, in the order of the list, as the kernel would have reported them.
@@ -29,6 +32,7 @@ func (m *Image) Load(list []spd.Policy) (missed []spd.Migrate) {
 		m.policies.put(p)
 		if changes := movements(before.byKey[p.PolicyKey], m.policies.byKey[p.PolicyKey]); len(changes) > 0 {
 			missed = append(missed, spd.Migrate{PolicyKey: p.PolicyKey, Changes: changes})
+			m.orphans.move(changes)
 		}
 	}
 	return missed
@@ -68,12 +72,16 @@ func (m *Image) Event(e spd.Event) (told spd.Command, ok bool) {
 			m.policies = newPolicies()
 		}
 	case spd.Expire:
+		if e.Hard {
+			m.orphans.drop(e.ID)
+		}
 		peer, ok := m.owners[e.ID]
 		return spd.Expired{Peer: peer, ID: e.ID, Hard: e.Hard}, ok
 	case spd.Mapping:
 		peer, ok := m.owners[e.ID]
 		return spd.Rebound{Peer: peer, ID: e.ID, To: e.From}, ok
 	case spd.SARemoved:
+		m.orphans.drop(e.ID)
 		peer, ok := m.owners[e.ID]
 		return spd.Lost{Peer: peer, ID: e.ID}, ok
 	}
@@ -83,6 +91,7 @@ func (m *Image) Event(e spd.Event) (told spd.Command, ok bool) {
 // migrate moves the tunnels of a policy as the kernel has done: a change without reqid is for any. Templates in transport
 // mode have no endpoints that could move.
 func (m *Image) migrate(r spd.Migrate) {
+	m.orphans.move(r.Changes)
 	p := m.policies.byKey[r.PolicyKey]
 	if p == nil {
 		return
@@ -91,8 +100,7 @@ func (m *Image) migrate(r spd.Migrate) {
 	moved.Templates = slices.Clone(p.Templates)
 	for i, t := range moved.Templates {
 		for _, c := range r.Changes {
-			if t.Mode == spd.Tunnel && c.Mode == t.Mode && c.Proto == t.Proto && (c.Reqid == 0 || c.Reqid == t.Reqid) &&
-				c.Old == t.Endpoints {
+			if moves(c, t) {
 				moved.Templates[i].Endpoints = c.New
 			}
 		}
@@ -100,8 +108,14 @@ func (m *Image) migrate(r spd.Migrate) {
 	m.policies.put(moved)
 }
 
-// Notice follows what a key exchange says of SAs.
-func (m *Image) Notice(n spd.Notice) {
+func moves(c spd.EndpointChange, t spd.Template) bool {
+	return t.Mode == spd.Tunnel && c.Mode == t.Mode && c.Proto == t.Proto && (c.Reqid == 0 || c.Reqid == t.Reqid) &&
+		c.Old == t.Endpoints
+}
+
+// Notice follows what a key exchange says of SAs. Of those that an earlier run of the agent has left it returns what is of
+// no use any more, and is to be removed.
+func (m *Image) Notice(n spd.Notice) (useless []spd.SAID) {
 	switch n := n.(type) {
 	case spd.ChildUp:
 		m.own(n.Demand.Peer, n.In, n.Out)
@@ -111,6 +125,7 @@ func (m *Image) Notice(n spd.Notice) {
 		m.disown(n.OldIn, n.OldOut)
 		m.own(n.Demand.Peer, n.In, n.Out)
 	}
+	return m.replaced(n)
 }
 
 func (m *Image) own(peer string, in, out spd.SAID) { m.owners[in], m.owners[out] = peer, peer }

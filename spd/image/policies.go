@@ -102,6 +102,17 @@ func (l *policies) about(dir spd.Dir, hosts []netip.Addr) (list []*spd.Policy) {
 	return list
 }
 
+// outbound lists the outbound policies in the order in which the kernel looks at them.
+func (l *policies) outbound() (list []*spd.Policy) {
+	for k, p := range l.byKey {
+		if k.Dir == spd.Out {
+			list = append(list, p)
+		}
+	}
+	slices.SortFunc(list, order)
+	return list
+}
+
 // order is the kernel's: by priority, then by age. Where the index is not known any order will do that is always the
 // same.
 func order(a, b *spd.Policy) int {

@@ -30,7 +30,7 @@ var _ spd.Backend = (*Backend)(nil)
 // Option changes how a Backend is opened.
 type Option func(*Backend)
 
-// CareOfOnly makes a Backend that reports CareOfState and EventsLost only, and that the kernel does not count as one
+// CareOfOnly makes a Backend that reports CareOfState, Flushed and EventsLost only, and that the kernel does not count as one
 // that answers ACQUIREs. It goes beside a PF_KEY backend, which cannot see these states; CareOfStates tells what was
 // there before.
 func CareOfOnly() Option { return func(b *Backend) { b.careOf = true } }

@@ -72,7 +72,7 @@ func testCareOfOnly(t *testing.T) {
 		t.Errorf("got %+v", e)
 	}
 	uml.Sh(t, "ip xfrm state flush")
-	if e := next(t, b); e != (spd.EventsLost{}) {
+	if e := next(t, b); e != (spd.Flushed{}) {
 		t.Errorf("got %+v", e)
 	}
 }

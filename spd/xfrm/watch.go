@@ -62,10 +62,8 @@ func (b *Backend) relevant(event spd.Event) spd.Event {
 		return event
 	}
 	switch event.(type) {
-	case spd.CareOfState, spd.EventsLost:
+	case spd.CareOfState, spd.EventsLost, spd.Flushed: // that may be of the Mobile IPv6 states, too
 		return event
-	case spd.Flushed: // perhaps of the Mobile IPv6 states too
-		return spd.EventsLost{}
 	}
 	return nil
 }

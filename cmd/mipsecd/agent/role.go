@@ -42,12 +42,7 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 			}
 			a.step(migrate.Kernel{Event: e})
 		case <-a.notices.wake:
-			for _, n := range a.notices.take() {
-				if c, ok := a.router.Heard(n); ok {
-					a.tell(c)
-				}
-				a.step(migrate.Keying{Notice: n})
-			}
+			a.hear()
 		case here := <-a.opt.Addresses:
 			a.step(here)
 		case d := <-a.opt.Duplicates:
@@ -60,11 +55,37 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 	}
 }
 
+// hear tells the role what the key exchange has said.
+func (a *Agent) hear() {
+	for _, n := range a.notices.take() {
+		if c, ok := a.router.Heard(n); ok {
+			a.tell(c)
+		}
+		a.step(migrate.Keying{Notice: n})
+	}
+}
+
+// reread reads the kernel anew for the role, once that knows all that the shards have done so far: then the kernel has
+// whatever the role knows of.
+func (a *Agent) reread() {
+	for _, s := range a.shards {
+		s.ask(func(*ikev2.Engine) {})
+	}
+	a.call(func() {
+		a.hear()
+		a.failed("reading the kernel anew", a.snapshot())
+	})
+}
+
 // snapshot reads the kernel for the role.
 func (a *Agent) snapshot() error {
 	policies, err := a.opt.Backend.Policies()
 	if err != nil {
 		return fmt.Errorf("reading the policies: %w", err)
+	}
+	sas, err := a.opt.Backend.SAs()
+	if err != nil {
+		return fmt.Errorf("reading the SAs: %w", err)
 	}
 	source, ok := a.opt.Backend.(interface {
 		CareOfStates() ([]spd.CareOfState, error)
@@ -78,7 +99,7 @@ func (a *Agent) snapshot() error {
 			return fmt.Errorf("reading the Mobile IPv6 states: %w", err)
 		}
 	}
-	a.step(migrate.Snapshot{Policies: policies, CareOf: states})
+	a.step(migrate.Snapshot{Policies: policies, SAs: sas, CareOf: states})
 	return a.compareManual()
 }
 
@@ -89,7 +110,7 @@ func (a *Agent) step(in migrate.Input) {
 		case migrate.Tell:
 			a.tell(f.Command)
 		case migrate.Carry:
-			a.failed("changing policies", f.Apply(a.opt.Backend))
+			a.failed("changing the kernel", f.Apply(a.opt.Backend))
 		case migrate.SetAddress:
 			a.setAddress(f)
 		case migrate.FindHomeAgent:
@@ -99,7 +120,7 @@ func (a *Agent) step(in migrate.Input) {
 			}()
 		case migrate.Reread:
 			a.watch(f)
-			a.failed("reading the kernel anew", a.snapshot())
+			go a.reread()
 		default:
 			a.watch(f)
 		}
