@@ -113,7 +113,7 @@ func (j job) unheard(t *testing.T) {
 	m := s.depart(t, lab.Foreign2)
 	s.acknowledged(t, m)
 	mn.signal(t, syscall.SIGCONT)
-	eventually(t, func() error { return mn.told(0, "reports of the kernel were lost") })
+	eventually(t, func() error { return mn.told(0, "the kernel is read anew") })
 	if now := s.ikeSA(t, lab.Foreign2.Address); now != ike {
 		t.Errorf("the IKE_SA was %s, is %s", ike, now)
 	}

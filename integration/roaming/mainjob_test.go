@@ -18,6 +18,8 @@ type job struct {
 	kmAddress bool     // the mobility daemon's MIGRATE has it
 	asks      lab.Node // which mipsecd makes sure every second that the other is alive; none if empty
 	hasty     bool     // mipsecd gives a key exchange up soon
+	brisk     bool     // mipsecd gives a peer up after seconds
+	tokens    bool     // mipsecd tells, and believes, that a host has crashed (RFC 6290)
 	mlkem     bool     // every key exchange is followed by one of ML-KEM-768
 }
 

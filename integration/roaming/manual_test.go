@@ -100,7 +100,7 @@ func (j job) byHand(t *testing.T) {
 			must(t, s.kernels[n].Remove(outbound(lab.HomeAgent, manualPairs[0].pair.toHA)))
 		})
 		s.putBack(t, n, "restarted", func() {
-			s.agents[n].stop()
+			s.agents[n].stop(t)
 			if left := s.sas(t, n); len(left) > 0 {
 				t.Errorf("%s has after an orderly stop the SAs %v", n, left)
 			}

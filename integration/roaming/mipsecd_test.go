@@ -76,6 +76,12 @@ func (j job) settings(n lab.Node) string {
 	if j.hasty {
 		config += "timing.retransmit = \"100ms\"\ntiming.tries = 2\n"
 	}
+	if j.brisk {
+		config += "timing.retransmit = \"200ms\"\ntiming.tries = 5\n"
+	}
+	if j.tokens {
+		config += "quick-crash-detection = true\nhost-secret-file = \"host-secret\"\n"
+	}
 	if j.mlkem {
 		config += "ike = [\"aes128gcm16-prfsha256-x25519-ke1_mlkem768\"]\nesp = [\"aes128gcm16-x25519-ke1_mlkem768\"]\n" +
 			"trace-file = \"trace.pcapng\"\n"
@@ -83,12 +89,13 @@ func (j job) settings(n lab.Node) string {
 	return config
 }
 
-// process is a running mipsecd.
+// process is a mipsecd: a running one, or one that may be started again.
 type process struct {
 	node    lab.Node
-	running *os.Process
+	file    string // its configuration
 	control string
-	stop    func() // in good order, once
+	cmd     *exec.Cmd
+	ended   chan struct{} // closed once it no longer logs
 	mu      sync.Mutex
 	log     []string
 }
@@ -97,19 +104,29 @@ type process struct {
 func start(t *testing.T, n lab.Node, config string) *process {
 	t.Helper()
 	dir := t.TempDir()
-	p := &process{node: n, control: filepath.Join(dir, "control")}
-	file := filepath.Join(dir, "mipsecd.toml")
-	must(t, os.WriteFile(file, fmt.Appendf(nil, "control-socket = %q\n%s", p.control, config), 0o600))
+	p := &process{node: n, control: filepath.Join(dir, "control"), file: filepath.Join(dir, "mipsecd.toml")}
+	must(t, os.WriteFile(p.file, fmt.Appendf(nil, "control-socket = %q\n%s", p.control, config), 0o600))
 	for _, mn := range []mobileNode{owner, thief} {
 		must(t, os.WriteFile(filepath.Join(dir, mn.identity), []byte("for the lab alone, a secret of "+mn.identity), 0o600))
 	}
+	t.Cleanup(func() {
+		p.stop(t)
+		if t.Failed() {
+			t.Logf("mipsecd on %s:\n%s", n, strings.Join(p.log, "\n"))
+		}
+	})
+	p.run(t)
+	return p
+}
 
-	cmd := exec.Command("mipsecd", "run", "-c", file)
-	stderr, err := cmd.StderrPipe()
+// run runs it, for the first time or again, and waits until it says so.
+func (p *process) run(t *testing.T) {
+	t.Helper()
+	p.cmd, p.ended = exec.Command("mipsecd", "run", "-c", p.file), make(chan struct{})
+	stderr, err := p.cmd.StderrPipe()
 	must(t, err)
-	must(t, n.Do(cmd.Start))
-	p.running = cmd.Process
-	ended := make(chan struct{})
+	must(t, p.node.Do(p.cmd.Start))
+	before, ended := p.lines(), p.ended
 	go func() {
 		defer close(ended)
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
@@ -118,30 +135,40 @@ func start(t *testing.T, n lab.Node, config string) *process {
 			p.mu.Unlock()
 		}
 	}()
-	p.stop = sync.OnceFunc(func() {
-		cmd.Process.Signal(os.Interrupt)
-		<-ended
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("mipsecd on %s: %v", n, err)
-		}
-		if t.Failed() {
-			t.Logf("mipsecd on %s:\n%s", n, strings.Join(p.log, "\n"))
-		}
-	})
-	t.Cleanup(p.stop)
 	eventually(t, func() error {
 		select {
 		case <-ended:
-			t.Fatalf("mipsecd on %s did not start", n)
+			t.Fatalf("mipsecd on %s did not start", p.node)
 		default:
 		}
-		if err := p.told(0, "mipsecd is running"); err != nil {
+		if err := p.told(before, "mipsecd is running"); err != nil {
 			return err
 		}
 		_, err := p.ask(t)
 		return err
 	})
-	return p
+}
+
+// stop asks it to end, and waits until it has. One that does not run is fine.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if p.cmd == nil {
+		return
+	}
+	p.cmd.Process.Signal(os.Interrupt)
+	<-p.ended
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("mipsecd on %s: %v", p.node, err)
+	}
+	p.cmd = nil
+}
+
+// kill ends it without its having a say.
+func (p *process) kill() {
+	p.cmd.Process.Kill()
+	<-p.ended
+	p.cmd.Wait()
+	p.cmd = nil
 }
 
 // lines is how much it has logged.
@@ -170,7 +197,7 @@ next:
 // signal sends it a signal.
 func (p *process) signal(t *testing.T, s os.Signal) {
 	t.Helper()
-	must(t, p.running.Signal(s))
+	must(t, p.cmd.Process.Signal(s))
 }
 
 // status asks it as "mipsecd status --json" does.

@@ -177,7 +177,7 @@ func (s *scenario) described(t *testing.T, k traffic, with netip.Addr, spis pair
 		var found []agent.ChildSA
 		for _, sa := range s.agents[n].status(t).IKESAs {
 			for _, c := range sa.Children {
-				if c.Protects == k.protects {
+				if c.Protects == k.protects && sa.Peer != thief.identity {
 					c.Suite = ""
 					found = append(found, c)
 				}

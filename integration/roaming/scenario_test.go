@@ -5,6 +5,7 @@ package roaming
 import (
 	"context"
 	"fmt"
+	"io"
 	"slices"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type scenario struct {
 	ha       *mobilityd.HomeAgent
 	at       lab.Link
 	captures map[lab.Link]*lab.Capture
+	configs  map[lab.Node]mobilityd.Config
 	kernels  map[lab.Node]spd.Backend // to look at
 	agents   map[lab.Node]*process    // where there are any
 	ping     *lab.Ping                // from the correspondent to the HoA
@@ -50,23 +52,33 @@ func newScenario(t *testing.T, configure func(lab.Node, *mobilityd.Config)) *sce
 		},
 		kernels: map[lab.Node]spd.Backend{lab.MN: openBackend(t, "xfrm", lab.MN), lab.HA: openBackend(t, "xfrm", lab.HA)},
 	}
-	config := func(n lab.Node) mobilityd.Config {
+	s.configs = map[lab.Node]mobilityd.Config{}
+	for _, n := range []lab.Node{lab.MN, lab.HA} {
 		c := mobilityd.Config{HomeAddress: lab.HoA, HomeAgent: lab.HomeAgent, Lifetime: time.Hour,
 			HomeLink: lab.Home.Name, IP: n.IP}
 		configure(n, &c)
-		return c
+		s.configs[n] = c
+		s.startDaemon(t, n)
 	}
-	must(t, lab.MN.Do(func() (err error) {
-		s.mn, err = mobilityd.StartMobileNode(config(lab.MN))
-		return err
-	}))
-	t.Cleanup(func() { s.mn.Close() })
-	must(t, lab.HA.Do(func() (err error) {
-		s.ha, err = mobilityd.StartHomeAgent(config(lab.HA))
-		return err
-	}))
-	t.Cleanup(func() { s.ha.Close() })
 	return s
+}
+
+// startDaemon starts a host's mobility daemon, with the mobile node at home, until the whole test ends.
+func (s *scenario) startDaemon(t *testing.T, n lab.Node) {
+	t.Helper()
+	must(t, n.Do(func() (err error) {
+		if n == lab.MN {
+			s.mn, err = mobilityd.StartMobileNode(s.configs[n])
+		} else {
+			s.ha, err = mobilityd.StartHomeAgent(s.configs[n])
+		}
+		return err
+	}))
+	var daemon io.Closer = s.mn
+	if n == lab.HA {
+		daemon = s.ha
+	}
+	context.AfterFunc(s.ctx, func() { daemon.Close() })
 }
 
 // startPing begins to ping the HoA. From now on only movements excuse a loss.

@@ -73,7 +73,7 @@ func describe(what any) (slog.Level, string, []slog.Attr) {
 			peer(x.Peer), slog.Any("home_address", x.HomeAddress), slog.String("detail", x.Detail),
 		}
 	case migrate.Reread:
-		return slog.LevelWarn, "reports of the kernel were lost", nil
+		return slog.LevelWarn, "the kernel is read anew", nil
 	case ikev2.Dropped:
 		return slog.LevelInfo, "refused", []slog.Attr{slog.Any("from", x.Remote), slog.String("reason", x.Err.Error())}
 	case ikev2.Traced:
