@@ -64,6 +64,7 @@ func (a *Agent) tell(c spd.Command)        { a.emit(migrate.Tell{Command: c}) }
 
 // kernel follows what the kernel reports.
 func (a *Agent) kernel(e spd.Event) {
+	e = a.image.AsMigrate(e)
 	if c, ok := a.image.Event(e); ok {
 		a.tell(c)
 	}
@@ -76,6 +77,8 @@ func (a *Agent) kernel(e spd.Event) {
 		a.emit(a.homes.Changed(e)...)
 	case spd.CareOfState:
 		a.emit(a.homes.Bind(a.now, e)...)
+	case spd.Binding:
+		a.emit(a.homes.Hear(a.now, e)...)
 	case spd.Flushed:
 		a.emit(a.homes.Flushed(e)...)
 	case spd.EventsLost:

@@ -1,6 +1,7 @@
 package homeagent
 
 import (
+	"net/netip"
 	"testing"
 
 	"mipsecd/migrate"
@@ -89,6 +90,33 @@ func TestMovementsWithoutKMAddress(t *testing.T) {
 		move SAs of mn: esp tunnel 7 from CoA2 -> HA to HoA -> HA
 		move SAs of mn: esp tunnel 8 from HA -> CoA2 to HA -> HoA`, d.MovesTunnels(CoA2, HoA)...)
 	s.kernel("", d.MovesTunnels(HoA, HoA)...)
+}
+
+// SHISA tells of bindings by its mobility socket, and KAME moves the tunnels by itself.
+func TestSHISAByMobilitySocket(t *testing.T) {
+	home := Home("mn", true)
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectPayload}
+	d := Daemon{Protected: home.Protected, OnHA: true}
+	s := newScript(t, false, home)
+	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(HoA)...)})
+	for _, to := range []struct {
+		careOf netip.Addr
+		want   string
+	}{
+		{CoA1, "report moved mn: to CoA1\nrelocate mn to HA - CoA1, keep"},
+		{HoA, "report moved mn: home\nrelocate mn to HA - HoA, keep"},
+		{CoA2, "report moved mn: to CoA2\nrelocate mn to HA - CoA2, keep"},
+	} {
+		s.kernel(to.want, spd.Binding{HomeAddress: HoA, CareOf: to.careOf, HomeAgent: HA})
+		s.kernel("", spd.Binding{HomeAddress: HoA, CareOf: to.careOf, HomeAgent: HA})
+	}
+	var updates []spd.Event
+	for _, p := range d.Tunnels(CoA2) {
+		updates = append(updates, spd.PolicyChanged{Policy: p, Moved: true})
+	}
+	s.kernel(`
+		move SAs of mn: esp tunnel 7 from HoA -> HA to CoA2 -> HA
+		move SAs of mn: esp tunnel 8 from HA -> HoA to HA -> CoA2`, updates...)
 }
 
 // After reports were lost the kernel is read anew: what has moved unseen is followed.

@@ -61,6 +61,15 @@ func (h *Homes) Bind(now time.Time, s spd.CareOfState) []Effect {
 	return h.take(now, p, s.CareOf)
 }
 
+// Hear follows a mobility daemon's word of where a home address is, as Bind does the kernel's.
+func (h *Homes) Hear(now time.Time, b spd.Binding) []Effect {
+	p := h.places[b.HomeAddress]
+	if p == nil || p.roadWarrior() || b.HomeAgent.IsValid() && b.HomeAgent != p.HomeAgent {
+		return nil
+	}
+	return h.take(now, p, b.CareOf)
+}
+
 // bindingOf is the place that a Mobile IPv6 state binds, or nil.
 func (h *Homes) bindingOf(s spd.CareOfState) *Place {
 	p := h.places[s.Endpoints.Src]

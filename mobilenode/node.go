@@ -83,6 +83,7 @@ func (n *Node) tell(c spd.Command)        { n.emit(migrate.Tell{Command: c}) }
 
 // kernel follows what the kernel reports.
 func (n *Node) kernel(e spd.Event) {
+	e = n.image.AsMigrate(e)
 	if c, ok := n.image.Event(e); ok {
 		n.tell(c)
 	}
@@ -95,6 +96,8 @@ func (n *Node) kernel(e spd.Event) {
 		n.emit(n.homes.Changed(e)...)
 	case spd.CareOfState:
 		n.emit(n.homes.Bind(n.now, e)...)
+	case spd.Binding:
+		n.emit(n.homes.Hear(n.now, e)...)
 	case spd.Flushed:
 		n.emit(n.homes.Flushed(e)...)
 	case spd.EventsLost:

@@ -98,6 +98,94 @@ func TestSHISA(t *testing.T) {
 	s.kernel("", d.MovesTunnels(CoA2, CoA2)...)
 }
 
+// movesByKAME are the reports of a kernel that moves tunnels by itself and tells of it by SADB_X_SPDUPDATE.
+func movesByKAME(d Daemon, to netip.Addr) (events []spd.Event) {
+	for _, p := range d.Tunnels(to) {
+		events = append(events, spd.PolicyChanged{Policy: p, Moved: true})
+	}
+	return events
+}
+
+// By its mobility socket SHISA tells of a movement before the Binding Update. At home the kernel leaves the tunnels at the last
+// CoA, from where they move when the mobile node leaves home again.
+func TestSHISAByMobilitySocket(t *testing.T) {
+	home := Home("ha", true)
+	home.What = []migrate.Protection{migrate.ProtectBinding, migrate.ProtectHomeTest}
+	d := Daemon{Protected: home.Protected}
+	s := newScript(t, false, home)
+	s.step("", migrate.Snapshot{Policies: append(d.Static(), d.Tunnels(HoA)...)})
+	moves := func(careOf netip.Addr) spd.Binding { return spd.Binding{HomeAddress: HoA, CareOf: careOf} }
+	bound := func(careOf netip.Addr) spd.Binding {
+		return spd.Binding{HomeAddress: HoA, CareOf: careOf, HomeAgent: HA}
+	}
+	s.kernel("report moved ha: to CoA1\nrelocate ha to CoA1 - HA, keep, renew", moves(CoA1))
+	s.kernel("key 1 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over CoA1 - HA",
+		acquire(d, HoA, migrate.ProtectBinding, nil))
+	s.kernel("", bound(CoA1))
+	s.kernel(`
+		move SAs of ha: esp tunnel 5 from HoA -> HA to CoA1 -> HA
+		move SAs of ha: esp tunnel 6 from HA -> HoA to HA -> CoA1`, movesByKAME(d, CoA1)...)
+	s.kernel("", movesByKAME(d, CoA1)...) // again, though nothing has changed
+
+	s.kernel("report moved ha: to CoA2\nrelocate ha to CoA2 - HA, keep, renew", moves(CoA2))
+	s.kernel("", bound(CoA2))
+	s.kernel(`
+		move SAs of ha: esp tunnel 5 from CoA1 -> HA to CoA2 -> HA
+		move SAs of ha: esp tunnel 6 from HA -> CoA1 to HA -> CoA2`, d.MovesTunnels(CoA1, CoA2)...)
+
+	s.kernel("report moved ha: home\nrelocate ha to HoA - HA, keep, renew", moves(HoA))
+	s.kernel("", append([]spd.Event{bound(HoA)}, d.MovesTunnels(CoA2, CoA2)...)...)
+	s.kernel("key 1 binding with ha (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2 over HoA - HA",
+		acquire(d, HoA, migrate.ProtectBinding, nil))
+
+	s.kernel("report moved ha: to CoA1\nrelocate ha to CoA1 - HA, keep, renew", moves(CoA1))
+	s.kernel(`
+		move SAs of ha: esp tunnel 5 from CoA2 -> HA to CoA1 -> HA
+		move SAs of ha: esp tunnel 6 from HA -> CoA2 to HA -> CoA1`, append([]spd.Event{bound(CoA1)}, movesByKAME(d, CoA1)...)...)
+
+	// With others, and of others' home addresses, nothing is ours.
+	s.kernel("", spd.Binding{HomeAddress: HoA, CareOf: CoA2, HomeAgent: CN}, spd.Binding{HomeAddress: OtherHoA, CareOf: CoA2})
+}
+
+// Where mipsecd owns the policies it bypasses the tunnels at home, and restores them when the mobile node leaves again. KAME
+// takes no MIGRATE from it: they are set where they are to be.
+func TestSHISAWithPoliciesOfMipsecd(t *testing.T) {
+	s := newScript(t, true, OtherHome("ha"))
+	const binding = `
+		set out OtherHoA -> HA mh type 5 protect esp/transport/unique:11
+		set in HA -> OtherHoA mh type 6 protect esp/transport/unique:12
+		set in HA -> OtherHoA mh protect esp/transport/unique:12`
+	const bypassed = `
+		set out OtherHoA -> * any bypass
+		set in * -> OtherHoA any bypass`
+	s.step("carry"+binding+bypassed, migrate.Snapshot{})
+	leaves := func(careOf string) string {
+		return `
+		carry
+		set out OtherHoA -> * any protect esp/tunnel/OtherHoA -> HA/unique:17
+		set in * -> OtherHoA any protect esp/tunnel/HA -> OtherHoA/unique:18
+		migrate out OtherHoA -> * any from OtherHoA -> HA to ` + careOf + ` -> HA
+		migrate in * -> OtherHoA any from HA -> OtherHoA to HA -> ` + careOf + `
+		or else` + binding + `
+		set out OtherHoA -> * any protect esp/tunnel/` + careOf + ` -> HA/unique:17
+		set in * -> OtherHoA any protect esp/tunnel/HA -> ` + careOf + `/unique:18
+		report moved ha: to ` + careOf + `
+		relocate ha to ` + careOf + ` - HA, keep, renew`
+	}
+	s.kernel(leaves("CoA1"), spd.Binding{HomeAddress: OtherHoA, CareOf: CoA1})
+	s.kernel("", spd.Binding{HomeAddress: OtherHoA, CareOf: CoA1, HomeAgent: HA})
+	s.kernel(`
+		carry
+		migrate out OtherHoA -> * any from CoA1 -> HA to OtherHoA -> HA
+		migrate in * -> OtherHoA any from HA -> CoA1 to HA -> OtherHoA
+		set out OtherHoA -> * any bypass
+		set in * -> OtherHoA any bypass
+		or else`+binding+bypassed+`
+		report moved ha: home
+		relocate ha to OtherHoA - HA, keep, renew`, spd.Binding{HomeAddress: OtherHoA, CareOf: OtherHoA})
+	s.kernel(leaves("CoA2"), spd.Binding{HomeAddress: OtherHoA, CareOf: CoA2})
+}
+
 // As long as no CoA is known, an address that is no home address is tried, else the home address.
 func TestPathBeforeACareOfAddressIsKnown(t *testing.T) {
 	ipv4 := netip.MustParseAddr("192.0.2.1")

@@ -16,11 +16,11 @@ type Movement struct {
 
 // FromMigrate reads a movement out of a MIGRATE: the key exchange addresses if the sender gave them (SADB_X_EXT_KMADDRESS,
 // XFRMA_KMADDRESS), else the new endpoints of a tunnel. Not ok when it has neither, as a transport mode entry without
-// KMADDRESS.
+// KMADDRESS, or a tunnel that stays: KAME says so of one whose mobile node has returned home, and leaves it at the last CoA.
 func FromMigrate(m spd.Migrate) (movement Movement, ok bool) {
 	outer := m.KMAddress // this host's address is Src, whatever the direction of the policy
 	for _, c := range m.Changes {
-		if c.Mode == spd.Tunnel && !specified(outer) {
+		if c.Mode == spd.Tunnel && c.Old != c.New && !specified(outer) {
 			outer = outward(m.Dir, c.New)
 		}
 	}

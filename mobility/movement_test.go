@@ -52,8 +52,8 @@ func TestFromMigrate(t *testing.T) {
 		{"KMADDRESS without this host", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), noSrc, hoa, ha, spd.Path{}},
 		{"KMADDRESS without the peer", spd.Out, hosts(hoa, ha), transport(ends(coa, ha)), noDst, hoa, ha, spd.Path{}},
 		{"KMADDRESS and tunnel disagree", spd.Out, up, tunnel(ends(old, ha), ends(old, ha)), ends(coa, ha), hoa, none, mn},
-		{"old is new", spd.Out, up, tunnel(ends(hoa, ha), ends(hoa, ha)), spd.Endpoints{}, hoa, none,
-			spd.Path{Local: hoa, Remote: ha}},
+		{"old is new", spd.Out, up, tunnel(ends(old, ha), ends(old, ha)), spd.Endpoints{}, hoa, none, spd.Path{}},
+		{"old is new, KMADDRESS", spd.Out, up, tunnel(ends(old, ha), ends(old, ha)), ends(coa, ha), hoa, none, mn},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, ok := FromMigrate(spd.Migrate{

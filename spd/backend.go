@@ -107,6 +107,8 @@ type EndpointChange struct {
 type PolicyChanged struct {
 	Policy Policy
 	Gone   bool
+	// Moved: the kernel itself has moved the policy and its SAs, which others report as a Migrate (KAME).
+	Moved bool
 }
 
 // SARemoved reports that somebody deleted an SA.
@@ -136,6 +138,12 @@ type CareOfState struct {
 	Gone      bool
 }
 
+// Binding is a mobility daemon's word of where a home address is, which may come before the kernel follows. At home CareOf
+// is the home address. HomeAgent is the zero Addr where that is not told.
+type Binding struct {
+	HomeAddress, CareOf, HomeAgent netip.Addr
+}
+
 func (Acquire) event()       {}
 func (Expire) event()        {}
 func (Migrate) event()       {}
@@ -145,3 +153,4 @@ func (Mapping) event()       {}
 func (Flushed) event()       {}
 func (EventsLost) event()    {}
 func (CareOfState) event()   {}
+func (Binding) event()       {}

@@ -38,6 +38,17 @@ func (m *Image) Load(list []spd.Policy) (missed []spd.Migrate) {
 	return missed
 }
 
+// AsMigrate is what an event says of a movement: of a policy that the kernel has moved by itself it makes the Migrate that
+// others report. Other events stay as they are.
+func (m *Image) AsMigrate(e spd.Event) spd.Event {
+	if c, ok := e.(spd.PolicyChanged); ok && c.Moved {
+		if changes := movements(m.policies.byKey[c.Policy.PolicyKey], &c.Policy); len(changes) > 0 {
+			return spd.Migrate{PolicyKey: c.Policy.PolicyKey, Changes: changes}
+		}
+	}
+	return e
+}
+
 // movements are what took the tunnels of a policy from where they were to where they are.
 func movements(was, is *spd.Policy) (changes []spd.EndpointChange) {
 	if was == nil || is == nil || len(was.Templates) != len(is.Templates) {

@@ -180,6 +180,29 @@ func TestLoadFindsMissedMovements(t *testing.T) {
 	}
 }
 
+// A policy that the kernel has moved by itself is a movement, if it was elsewhere before.
+func TestAsMigrate(t *testing.T) {
+	_, in, _ := homeTest(hoa).onHA(coa1)
+	_, moved, _ := homeTest(hoa).onHA(coa2)
+	migrate := spd.Migrate{PolicyKey: in.PolicyKey, Changes: movements(&in, &moved)}
+	for _, test := range []struct {
+		name     string
+		known    []spd.Policy
+		is, want spd.Event
+	}{
+		{"moved", []spd.Policy{in}, spd.PolicyChanged{Policy: moved, Moved: true}, migrate},
+		{"where it was", []spd.Policy{moved}, spd.PolicyChanged{Policy: moved, Moved: true}, nil},
+		{"not known", nil, spd.PolicyChanged{Policy: moved, Moved: true}, nil},
+		{"changed by somebody", []spd.Policy{in}, spd.PolicyChanged{Policy: moved}, nil},
+		{"another event", []spd.Policy{in}, spd.Flushed{}, nil},
+	} {
+		if test.want == nil {
+			test.want = test.is
+		}
+		want(t, test.name, load(test.known...).AsMigrate(test.is), test.want)
+	}
+}
+
 // Reports of our SAs become commands with the peer's name; those of others do not.
 func TestOwnersOfSAs(t *testing.T) {
 	said := func(dst netip.Addr, spi uint32) spd.SAID { return spd.SAID{Dst: dst, Proto: spd.ESP, SPI: spi} }

@@ -16,6 +16,10 @@ type dialect struct {
 	priority    bool   // sadb_x_policy ends with the priority; else the field is reserved
 	forward     bool   // there are policies of direction fwd
 
+	// movesItself: the kernel moves tunnels and their SAs with a binding of Mobile IPv6; if not by SADB_X_MIGRATE, it tells of
+	// that by a SADB_X_SPDUPDATE that nobody has sent.
+	movesItself bool
+
 	migrate   msgType // SADB_X_MIGRATE as a request, or zero where userland can't send it
 	kmAddress uint16  // SADB_X_EXT_KMADDRESS, or zero
 	packet    uint16  // SADB_X_EXT_PACKET, or zero

@@ -131,7 +131,8 @@ func (l *listener) event(m *message) (spd.Event, error) {
 			return nil, err
 		}
 		gone := m.typ != sadbSPDAdd && m.typ != sadbSPDUpdate
-		return spd.PolicyChanged{Policy: p, Gone: gone}, nil
+		moved := l.dialect.movesItself && m.typ == sadbSPDUpdate && m.pid == 0
+		return spd.PolicyChanged{Policy: p, Gone: gone, Moved: moved}, nil
 	case sadbMigrate:
 		return l.migration(m)
 	case l.dialect.natMapping:

@@ -202,6 +202,33 @@ func TestMigrateReportGetsItsTypeFromTheSPD(t *testing.T) {
 	}
 }
 
+// KAME moves tunnels by itself. Unless it says so by SADB_X_MIGRATE, nobody has sent the SADB_X_SPDUPDATE that says so.
+func TestSPDUpdateInPlaceOfMigrate(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		dialect *dialect
+		typ     msgType
+		pid     uint32
+		moved   bool
+	}{
+		{"KAME", &bsd, sadbSPDUpdate, 0, true},
+		{"somebody's", &bsd, sadbSPDUpdate, 12, false},
+		{"SPDADD", &bsd, sadbSPDAdd, 0, false},
+		{"Linux, which knows no sender by netlink", &linux, sadbSPDUpdate, 0, false},
+	} {
+		m, err := c.dialect.policyMessage(c.typ, homeTestInit(away))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.header = header{typ: c.typ, pid: c.pid, seq: 1} // the direction, as KAME has it
+		l := newListener(c.dialect, nil, nil)
+		got, err := l.event(m)
+		if e, ok := got.(spd.PolicyChanged); !ok || err != nil || e.Moved != c.moved || e.Policy.Templates[0].Endpoints != away {
+			t.Errorf("%s: %+v, %v, want moved %t", c.name, got, err, c.moved)
+		}
+	}
+}
+
 func TestLostEvents(t *testing.T) {
 	flush := mustEncode(t, &message{header: header{typ: sadbFlush}})
 	queue := func() [][]byte { return [][]byte{flush, flush, flush, flush} }

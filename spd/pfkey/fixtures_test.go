@@ -13,7 +13,7 @@ import (
 
 // bsd is a dialect of the KAME kind, so that the other side of each difference is tested, too.
 var bsd = dialect{
-	inet6: 28, saLen: true, migrate: sadbMigrate, packet: 27, maxReqid: 0x3fff, maxReplay: 255,
+	inet6: 28, saLen: true, movesItself: true, migrate: sadbMigrate, packet: 27, maxReqid: 0x3fff, maxReplay: 255,
 	encr: linux.encr, integ: linux.integ, errnos: linux.errnos,
 }
 
