@@ -57,7 +57,7 @@ func boot(ctx context.Context, kernel, dir string, command []string) ([]byte, er
 	if ctx.Err() != nil {
 		return console.Bytes(), errors.New("ended because its time was up")
 	}
-	if err != nil {
+	if err != nil && !statusLine.Match(console.Bytes()) { // user-mode-linux sometimes dies when it is switched off
 		return console.Bytes(), fmt.Errorf("the kernel died: %w", err)
 	}
 	return console.Bytes(), exitStatus(console.Bytes())
