@@ -17,11 +17,11 @@ build: deps ## build bin/mipsecd
 
 test: lint ## run all checks and all tests, those on real kernels too
 	integration/install.sh
-	go test -race -count=1 -p 2 -timeout 45m -json ./... | go run ./internal/testsummary -table docs/interoperability.md
+	go test -race -count=1 -p 2 -parallel 4 -timeout 45m -json ./... | go run ./internal/testsummary -table docs/interoperability.md
 
 interoperability: deps ## run the tests with other IKEv2 daemons, and write docs/interoperability.md
 	integration/install.sh
-	go test -count=1 -timeout 45m -json ./integration/interop | go run ./internal/testsummary -table docs/interoperability.md -update
+	go test -count=1 -parallel 4 -timeout 45m -json ./integration/interop | go run ./internal/testsummary -table docs/interoperability.md -update
 
 lint: deps ## check format, go vet and staticcheck
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt -w needed: $$unformatted"; exit 1; }

@@ -14,7 +14,7 @@ import (
 // TestStrongSwanAlgorithms goes through all algorithms of RFC 8247 and RFC 8221 that both mipsecd and strongSwan have, each
 // in an IKE_SA and, if Child SAs have it, in the kernels' SAs. The kernels lack none of them.
 func TestStrongSwanAlgorithms(t *testing.T) {
-	buildBinary(t)
+	t.Parallel()
 	t.Run("mipsecd initiates", func(t *testing.T) {
 		uml.Run(t, func(t *testing.T) {
 			p := pairCharon(t, lab.MN)

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	control "mipsecd/cmd/mipsecd/agent"
 	"mipsecd/integration/lab"
 	"mipsecd/internal/uml"
 )
@@ -18,7 +19,7 @@ import (
 // TestStrongSwanAssignedAddress has each of the two assign the home address of the other by Configuration payloads
 // (RFC 7296 section 2.19), under which data then passes in a tunnel. The mobile node is a road warrior.
 func TestStrongSwanAssignedAddress(t *testing.T) {
-	buildBinary(t)
+	t.Parallel()
 	for _, guest := range []struct {
 		name string
 		body func(*testing.T)
@@ -122,11 +123,11 @@ func (a *assignment) configure(t *testing.T, more, localTS, remoteTS string) {
 }
 
 // home waits until mipsecd has a binding whose home address was assigned.
-func (m *mipsecd) home(t *testing.T) (b homeBinding) {
+func (m *mipsecd) home(t *testing.T) (b control.Binding) {
 	t.Helper()
 	wait(t, "a home address is assigned", func() error {
 		s, err := m.status()
-		i := slices.IndexFunc(s.Bindings, func(b homeBinding) bool { return b.Assigned })
+		i := slices.IndexFunc(s.Bindings, func(b control.Binding) bool { return b.Assigned })
 		if err != nil || i < 0 {
 			return fmt.Errorf("%+v, %v", s, err)
 		}
@@ -252,7 +253,7 @@ protect = ["binding", "payload"]`, 1), secretText)
 		must(t, err)
 		was, is := before.established(), after.established()
 		if len(was) != 1 || len(is) != 1 || was[0].SPIi != is[0].SPIi ||
-			!strings.Contains(is[0].Local, lab.Foreign2.Address.String()) {
+			is[0].Local.Addr() != lab.Foreign2.Address {
 			t.Errorf("the movement was from %+v to %+v", was, is)
 		}
 		if now := m.home(t).HomeAddress; now != home {

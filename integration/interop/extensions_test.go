@@ -23,7 +23,7 @@ type extension struct {
 
 // bothWays has a guest in which mipsecd initiates, and one in which strongSwan does, if there are tests for them.
 func bothWays(t *testing.T, mipsecdInitiates, strongSwanInitiates []extension) {
-	buildBinary(t)
+	t.Parallel()
 	for _, guest := range []struct {
 		name      string
 		mipsecdOn lab.Node
@@ -207,7 +207,7 @@ func TestStrongSwanRedirect(t *testing.T) {
 				return err
 			}
 			sas := s.established()
-			if len(sas) != 1 || sas[0].Local != "["+other+"]:500" || len(sas[0].Children) != 1 {
+			if len(sas) != 1 || sas[0].Local.String() != "["+other+"]:500" || len(sas[0].Children) != 1 {
 				return fmt.Errorf("mipsecd has %+v", sas)
 			}
 			return nil

@@ -24,7 +24,7 @@ import (
 // TestStrongSwanIdentities has a guest for each of mipsecd and strongSwan as the mobile node. Both prove by certificates
 // identities of all types, by signatures of all methods; and mipsecd refuses what proves nothing.
 func TestStrongSwanIdentities(t *testing.T) {
-	buildBinary(t)
+	t.Parallel()
 	for _, guest := range []struct {
 		name      string
 		mipsecdOn lab.Node

@@ -20,7 +20,7 @@ type testCase struct {
 
 // twoWays has a guest in which mipsecd, on the mobile node, begins IKE_SAs, and one in which the peer does.
 func twoWays(t *testing.T, peer string, body func(t *testing.T, mipsecdOn lab.Node)) {
-	buildBinary(t)
+	t.Parallel()
 	for name, on := range map[string]lab.Node{"mipsecd initiates": lab.MN, peer + " initiates": lab.HA} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -62,7 +62,10 @@ func TestStrongSwan(t *testing.T) {
 }
 
 // TestStrongSwanAlone shows that the lab and strongSwan's configuration are sound without mipsecd.
-func TestStrongSwanAlone(t *testing.T) { uml.Run(t, strongSwanAlone) }
+func TestStrongSwanAlone(t *testing.T) {
+	t.Parallel()
+	uml.Run(t, strongSwanAlone)
+}
 
 // inMode are the cases of one Child SA, in one mode: each suite, and each kind of certificate.
 func (p *pairing) inMode(mode string, k traffic) (cases []testCase) {

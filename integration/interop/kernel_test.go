@@ -6,11 +6,10 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
-	"regexp"
 	"slices"
-	"strconv"
-	"strings"
 	"testing"
+
+	"github.com/vishvananda/netlink"
 
 	"mipsecd/integration/lab"
 )
@@ -28,30 +27,21 @@ func (e esp) String() string {
 	return fmt.Sprintf("%s -> %s %08x %s reqid %d", e.src, e.dst, e.spi, e.mode, e.reqid)
 }
 
-var (
-	espLine     = regexp.MustCompile(`^src (\S+) dst (\S+)\s+proto esp spi 0x([0-9a-f]{8})\(\d+\) reqid (\d+)\(0x[0-9a-f]+\) mode (\w+)`)
-	packetsLine = regexp.MustCompile(`lifetime current:\s+\d+\(bytes\), (\d+)\(packets\)`)
-)
-
 // kernelSAs lists a host's ESP SAs, sorted. What waits for an SA has none: its SPI is zero.
 func kernelSAs(t *testing.T, n lab.Node) (list []esp) {
 	t.Helper()
-	out, err := n.Run("ip", "-s", "xfrm", "state", "list", "proto", "esp")
-	must(t, err)
-	for state := range strings.SplitSeq("\n"+out, "\nsrc ") {
-		if strings.TrimSpace(state) == "" {
+	var states []netlink.XfrmState
+	must(t, n.Do(func() (err error) {
+		states, err = netlink.XfrmStateList(netlink.FAMILY_ALL)
+		return err
+	}))
+	for _, s := range states {
+		if s.Proto != netlink.XFRM_PROTO_ESP || s.Spi == 0 {
 			continue
 		}
-		head, packets := espLine.FindStringSubmatch("src "+state), packetsLine.FindStringSubmatch(state)
-		if head == nil || packets == nil {
-			t.Fatalf("unknown output of ip xfrm state:\n%s", state)
-		}
-		spi, _ := strconv.ParseUint(head[3], 16, 32)
-		reqid, _ := strconv.Atoi(head[4])
-		used, _ := strconv.Atoi(packets[1])
-		if spi != 0 {
-			list = append(list, esp{netip.MustParseAddr(head[1]), netip.MustParseAddr(head[2]), uint32(spi), head[5], reqid, used})
-		}
+		src, _ := netip.AddrFromSlice(s.Src)
+		dst, _ := netip.AddrFromSlice(s.Dst)
+		list = append(list, esp{src.Unmap(), dst.Unmap(), uint32(s.Spi), s.Mode.String(), s.Reqid, int(s.Statistics.Packets)})
 	}
 	slices.SortFunc(list, func(a, b esp) int {
 		return cmp.Or(a.dst.Compare(b.dst), a.src.Compare(b.src), cmp.Compare(a.spi, b.spi))

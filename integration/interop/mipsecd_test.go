@@ -3,11 +3,9 @@
 package interop
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
+	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	control "mipsecd/cmd/mipsecd/agent"
 	"mipsecd/integration/lab"
 	"mipsecd/internal/uml"
 )
@@ -24,17 +23,21 @@ import (
 // envBinary tells the guest where the mipsecd is that was built outside.
 const envBinary = "MIPSECD_TEST_BINARY"
 
-// buildBinary builds the command that is tested. The guest sees it where it is.
-func buildBinary(t *testing.T) {
-	t.Helper()
-	if uml.Inside() {
-		return
+// TestMain builds the command that is tested. The guests see it where it is.
+func TestMain(m *testing.M) {
+	if !uml.Inside() {
+		dir, err := os.MkdirTemp("", "interop")
+		if err != nil {
+			panic(err)
+		}
+		defer os.RemoveAll(dir)
+		binary := filepath.Join(dir, "mipsecd")
+		if out, err := exec.Command("go", "build", "-o", binary, "mipsecd/cmd/mipsecd").CombinedOutput(); err != nil {
+			panic(fmt.Sprintf("building mipsecd: %v\n%s", err, out))
+		}
+		os.Setenv(envBinary, binary)
 	}
-	binary := filepath.Join(t.TempDir(), "mipsecd")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", binary, "mipsecd/cmd/mipsecd").CombinedOutput(); err != nil {
-		t.Fatalf("building mipsecd: %v\n%s", err, out)
-	}
-	t.Setenv(envBinary, binary)
+	m.Run()
 }
 
 // mipsecd is a running mipsecd on one host of the lab.
@@ -190,31 +193,20 @@ func (m *mipsecd) log(t *testing.T) string {
 	return string(b)
 }
 
-// status is as much of `mipsecd status --json` as the tests look at.
+// status is as much of what the agent tells as the tests look at.
 type status struct {
-	Bindings []homeBinding `json:"bindings"`
-	IKESAs   []ikeSA       `json:"ike_sas"`
-}
-
-type homeBinding struct {
-	HomeAddress netip.Addr   `json:"home_address"`
-	Assigned    bool         `json:"assigned"`
-	DNS         []netip.Addr `json:"dns"`
+	Bindings []control.Binding
+	IKESAs   []ikeSA
 }
 
 type ikeSA struct {
-	SPIi     string    `json:"spi_i"`
-	SPIr     string    `json:"spi_r"`
-	State    string    `json:"state"`
-	PPK      bool      `json:"ppk"`
-	Local    string    `json:"local"`
-	Remote   string    `json:"remote"`
-	Children []childSA `json:"child_sas"`
+	control.IKESA
+	Children []childSA
 }
 
 type childSA struct {
-	SPIIn  string `json:"spi_in"`
-	SPIOut string `json:"spi_out"`
+	SPIIn  string
+	SPIOut string
 }
 
 // established picks the IKE_SAs that are: one of which nothing is left but an answer to repeat is not.
@@ -222,12 +214,18 @@ func (s status) established() []ikeSA {
 	return slices.DeleteFunc(s.IKESAs, func(sa ikeSA) bool { return sa.State != "established" })
 }
 
+// status asks it as "mipsecd status" does.
 func (m *mipsecd) status() (s status, err error) {
-	var out, errs bytes.Buffer
-	cmd := exec.Command(os.Getenv(envBinary), "status", "--json", "--control", m.path("control"))
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return s, fmt.Errorf("mipsecd status: %w: %s", err, strings.TrimSpace(errs.String()))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	all, err := control.Client{Socket: m.path("control")}.Status(ctx)
+	s.Bindings = all.Bindings
+	for _, sa := range all.IKESAs {
+		var children []childSA
+		for _, c := range sa.Children {
+			children = append(children, childSA{SPIIn: c.SPIIn, SPIOut: c.SPIOut})
+		}
+		s.IKESAs = append(s.IKESAs, ikeSA{sa, children})
 	}
-	return s, json.Unmarshal(out.Bytes(), &s)
+	return s, err
 }

@@ -18,7 +18,7 @@ import (
 // IPv4 the second link may be behind a NAT.
 // mipsecd and strongSwan are the road warrior in turn; a third guest has mipsecd on both sides.
 func TestStrongSwanMOBIKE(t *testing.T) {
-	buildBinary(t)
+	t.Parallel()
 	for _, guest := range []struct {
 		name            string
 		warrior, gateOn string
@@ -211,9 +211,9 @@ func (r *roads) stands(t *testing.T, link int) (ike, child []string) {
 			if len(sas) != 1 || len(sas[0].Children) != 1 {
 				return fmt.Errorf("mipsecd on %s has %+v", m.node, sas)
 			}
-			at := netip.MustParseAddrPort(sas[0].Local)
+			at := sas[0].Local
 			if m.node == lab.HA {
-				at = netip.MustParseAddrPort(sas[0].Remote)
+				at = sas[0].Remote
 			}
 			if at.Addr() != r.careOf[link] && at.Addr() != r.seen[link] {
 				return fmt.Errorf("mipsecd on %s has %+v", m.node, sas)

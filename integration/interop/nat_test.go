@@ -16,7 +16,7 @@ import (
 
 // TestStrongSwanNAT has pairs of SAs whose outside is IPv4 or IPv6, without and with NATs before either or both ends.
 func TestStrongSwanNAT(t *testing.T) {
-	buildBinary(t)
+	t.Parallel()
 	for _, guest := range []struct {
 		name      string
 		mipsecdOn lab.Node

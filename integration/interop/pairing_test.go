@@ -198,7 +198,7 @@ func (x *meeting) daemonsAgree(t *testing.T, children []spis) (ike string, err e
 	if x.mipsecdOn == lab.HA {
 		local, remote = remote, local
 	}
-	if want := fmt.Sprintf("[%s]:500 [%s]:500", local, remote); a.Local+" "+a.Remote != want {
+	if want := fmt.Sprintf("[%s]:500 [%s]:500", local, remote); fmt.Sprint(a.Local, " ", a.Remote) != want {
 		return "", fmt.Errorf("the IKE_SA is between %s and %s, want %s", a.Local, a.Remote, want)
 	}
 	for _, c := range children {

@@ -19,7 +19,7 @@ type table struct {
 // peerTable is one peer's part.
 type peerTable struct {
 	version  string
-	features []string               // as they ran
+	features []string               // as they began
 	order    map[string][2][]string // of a feature's cases, for either column: which of the two ends first is left to chance
 	cases    map[string]*[2]string
 }
@@ -60,11 +60,15 @@ func (tb *table) take(name string, t *test, leaf bool) {
 			tb.peers[known.name] = &peerTable{order: map[string][2][]string{}, cases: map[string]*[2]string{}}
 		}
 		p := tb.peers[known.name]
+		feature = words(feature)
+		if !slices.Contains(p.features, feature) { // in the order in which the tests began
+			p.features = append(p.features, feature)
+		}
 		if m := versionLine.FindStringSubmatch(t.output.String()); m != nil {
 			p.version = m[1]
 		}
 		if leaf && len(path) > 2 {
-			p.take(words(feature), path[1], path[2:], t)
+			p.take(feature, path[1], path[2:], t)
 		}
 	}
 }
@@ -86,10 +90,7 @@ func (p *peerTable) take(feature, who string, path []string, t *test) {
 		path = slices.Insert(path, 0, feature)
 	}
 	name := strings.Join(path, ": ")
-	order, known := p.order[feature]
-	if !known {
-		p.features = append(p.features, feature)
-	}
+	order := p.order[feature]
 	order[column] = append(order[column], name)
 	p.order[feature] = order
 	if p.cases[name] == nil {

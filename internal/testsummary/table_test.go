@@ -65,6 +65,18 @@ Version unknown; cases: 1 lacks.
 	}
 }
 
+// The features are in the order of the tests, which begin one after the other, and go on side by side.
+func TestTableHasTheOrderOfTheTests(t *testing.T) {
+	line := func(action, name string) string {
+		return `{"Action":"` + action + `","Package":"m/integration/interop","Test":"TestStrongSwan` + name + `"}` + "\n"
+	}
+	text := shownBy(t, line("run", "EAP")+line("run", "NAT")+line("pass", "NAT/mipsecd_initiates/a")+
+		line("pass", "EAP/mipsecd_initiates/a")+`{"Action":"pass","Package":"m/integration/interop"}`).text()
+	if !strings.Contains(text, "| EAP: a | passes | - |\n| NAT: a | passes | - |\n") {
+		t.Error(text)
+	}
+}
+
 // Whichever side's tests end first, the page is the same.
 func TestTableHasOneOrder(t *testing.T) {
 	line := func(who, name string) string {
