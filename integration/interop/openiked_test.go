@@ -27,7 +27,7 @@ import (
 type openIKED struct {
 	node    lab.Node
 	address netip.Addr // of the mobile node
-	child   traffic    // payload or direct
+	flows   []traffic  // of the Child SA: payload, or both agent and payload, or direct
 	dir     string
 	cmd     *exec.Cmd // nil while it does not run
 }
@@ -36,9 +36,9 @@ type openIKED struct {
 const openIKEDFiles = "/etc/iked"
 
 // newOpenIKED prepares the daemon, and ends it when the test ends.
-func newOpenIKED(t *testing.T, node lab.Node, mobileNode netip.Addr, child traffic) *openIKED {
+func newOpenIKED(t *testing.T, node lab.Node, mobileNode netip.Addr, flows ...traffic) *openIKED {
 	t.Helper()
-	o := &openIKED{node: node, address: mobileNode, child: child, dir: t.TempDir()}
+	o := &openIKED{node: node, address: mobileNode, flows: flows, dir: t.TempDir()}
 	write(t, o.path("log"), "")
 	t.Cleanup(func() { o.clear(t) })
 	return o
@@ -60,13 +60,15 @@ var (
 		"aes128-sha1-x25519":   "enc aes-128 auth hmac-sha1 group curve25519",
 		"aes128-sha1-ecp256":   "enc aes-128 auth hmac-sha1 group ecp256",
 		"aes128-sha1-modp2048": "enc aes-128 auth hmac-sha1 group modp2048",
+
+		"aes128-sha1-x25519-modp2048": "enc aes-128 auth hmac-sha1 group curve25519 group modp2048",
 	}
 )
 
 const openIKEDConf = `
 set enforcesingleikesa
-set dpd_check_interval 0
-ikev2 "peer" %s %s esp %s from %s to %s local %s peer %s ikesa %s childsa %s noesn srcid %s dstid %s \
+set dpd_check_interval %s
+ikev2 "peer" %s %s esp %s %s local %s peer %s ikesa %s childsa %s noesn srcid %s dstid %s \
 	ikelifetime %d lifetime %d %s
 `
 
@@ -75,19 +77,32 @@ func (o *openIKED) configure(t *testing.T, p peerOptions) {
 	t.Helper()
 	o.clear(t)
 	own, theirs, id, theirID, mode := o.address, lab.HomeAgent, identityMN, identityHA, "active"
-	from, to, only := lab.HoA.String(), "::/0", ""
-	if o.child == direct {
-		to, only = lab.HomeAgent.String(), "proto tcp"
-	}
 	if o.node == lab.HA {
-		own, theirs, id, theirID, mode, from, to = theirs, own, theirID, id, "passive", to, from
+		own, theirs, id, theirID, mode = theirs, own, theirID, id, "passive"
+	}
+	var only string
+	var flows []string
+	for _, k := range o.flows {
+		from, to := lab.HoA.String(), lab.HomeAgent.String()
+		switch k {
+		case payload:
+			to = "::/0"
+		case direct:
+			only = "proto tcp"
+		}
+		if o.node == lab.HA {
+			from, to = to, from
+		}
+		flows = append(flows, "from "+from+" to "+to)
 	}
 	auth := fmt.Sprintf("psk %q", cmp.Or(p.secret, secretText))
 	if p.papers != nil {
 		auth = ""
 	}
 	o.give(t, p.papers)
-	write(t, o.path("conf"), fmt.Sprintf(openIKEDConf, mode, o.child.mode, only, from, to, own, theirs, openIKEDIKE[p.ike], openIKEDESP[p.esp], id, theirID, p.lifetime*3/2, p.lifetime, auth))
+	write(t, o.path("conf"), fmt.Sprintf(openIKEDConf, strings.TrimSuffix(cmp.Or(p.liveness, "0s"), "s"), mode, o.flows[0].mode,
+		only, strings.Join(flows, " "), own, theirs, openIKEDIKE[p.ike], openIKEDESP[p.esp], id, theirID,
+		p.lifetime*3/2, p.lifetime, auth))
 	if mode == "passive" {
 		start := len(o.log(t))
 		must(t, o.start())
@@ -276,10 +291,13 @@ func (o *openIKED) log(t *testing.T) string {
 // says: it logs each payload of the messages, also of those that it sends.
 func (o *openIKED) says(e event) string {
 	return map[event]string{
-		refusesAuth:   openIKEDRefused.String(),
-		cookieAsked:   `ikev2_pld_notify: .* type COOKIE\b`,
-		wrongKE:       `ikev2_pld_notify: .* type INVALID_KE_PAYLOAD`,
-		probeReceived: `(?s)recv INFORMATIONAL req \d+.*send INFORMATIONAL res \d+`,
+		refusesAuth:    openIKEDRefused.String(),
+		cookieAsked:    `ikev2_pld_notify: .* type COOKIE\b`,
+		wrongKE:        `ikev2_pld_notify: .* type INVALID_KE_PAYLOAD`,
+		wrongKEInChild: `ikev2_pld_notify: .* type INVALID_KE_PAYLOAD`,
+		probeAnswered:  `(?s)sending alive check.*send INFORMATIONAL req \d+.*recv INFORMATIONAL res \d+`,
+		probeReceived:  `(?s)recv INFORMATIONAL req \d+.*send INFORMATIONAL res \d+`,
+		givesUp:        `sa_free: retransmit limit reached`,
 	}[e]
 }
 
@@ -304,56 +322,4 @@ func (o *openIKED) lacks(t *testing.T, name string) string {
 		return because(t, o.initiate(payload), `ca_privkey_serialize: unsupported key type`)
 	}
 	return ""
-}
-
-// pairOpenIKED is iked as mipsecd's peer. It has one Child SA in an IKE_SA, and on Linux no AES-GCM for ESP.
-func pairOpenIKED(t *testing.T, w *world, mipsecdOn lab.Node, child traffic) *pairing {
-	t.Helper()
-	on := opposite(mipsecdOn)
-	return &pairing{world: w, mipsecdOn: mipsecdOn, peerOn: on, first: child, withoutGCM: true,
-		peer: newOpenIKED(t, on, w.at, child)}
-}
-
-// withOpenIKED are the cases of one Child SA, in one mode.
-func (p *pairing) withOpenIKED() (cases []testCase) {
-	mode := p.first.mode + " mode, "
-	for _, s := range []suite{modern, suites[1], basic} {
-		cases = append(cases, testCase{mode + "pre-shared key, " + s.name + ", ESP with AES-CBC", func(t *testing.T) { p.basics(t, p.first, s) }})
-	}
-	for _, kind := range []string{"RSA", "P-256", "Ed25519"} {
-		cases = append(cases, testCase{mode + "certificate, " + kind, func(t *testing.T) { p.certified(t, p.first, kind) }})
-	}
-	return cases
-}
-
-// TestOpenIKEDTransport has the mobile node at home, where the home address is the one that IKE uses.
-func TestOpenIKEDTransport(t *testing.T) {
-	twoWays(t, "OpenIKED", func(t *testing.T, mipsecdOn lab.Node) {
-		p := pairOpenIKED(t, buildAtHome(t), mipsecdOn, direct)
-		p.run(t, p.withOpenIKED()...)
-	})
-}
-
-func TestOpenIKED(t *testing.T) {
-	twoWays(t, "OpenIKED", func(t *testing.T, mipsecdOn lab.Node) {
-		p := pairOpenIKED(t, build(t), mipsecdOn, payload)
-		p.run(t, append(p.withOpenIKED(),
-			testCase{"OpenIKED rekeys", p.peerRekeys},
-			testCase{"OpenIKED's lifetimes are the shorter ones", p.peerOutlived(8)},
-			testCase{"OpenIKED deletes a Child SA", p.peerDeletesChild},
-			testCase{"OpenIKED deletes the IKE_SA", p.peerDeletesIKE},
-			testCase{"mipsecd deletes a Child SA", p.mipsecdDeletesChild},
-			testCase{"mipsecd deletes the IKE_SA", p.mipsecdDeletesIKE},
-			testCase{"mipsecd deletes the IKE_SA without an answer", p.unansweredEnd},
-			testCase{"mipsecd asks for a sign of life", p.mipsecdProbes},
-			testCase{"wrong pre-shared key", p.wrongSecret},
-			testCase{"certificate of another authority", p.otherAuthority},
-			testCase{"INVALID_KE_PAYLOAD to IKE_SA_INIT", p.otherGroups},
-		)...)
-		if mipsecdOn == lab.HA { // iked never asks for cookies
-			p.run(t, testCase{"cookie", p.cookie})
-		} else { // iked does not hear the end of an IKE_SA that it has begun and mipsecd has rekeyed
-			p.run(t, testCase{"mipsecd's lifetimes are the shorter ones", p.mipsecdRekeys})
-		}
-	})
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // patience bounds each wait of these tests. No verdict depends on it, unless something never happens.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var (
 	careOf    = lab.Foreign1.Address // where the mobile node is all the time
@@ -125,13 +125,19 @@ func echo(from lab.Node, options ...string) error {
 // wait waits until holds yields nil, and fails the test when it does not in all patience.
 func wait(t *testing.T, what string, holds func() error) {
 	t.Helper()
+	waitFor(t, patience, what, holds)
+}
+
+// waitFor is wait with another bound.
+func waitFor(t *testing.T, bound time.Duration, what string, holds func() error) {
+	t.Helper()
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(bound); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		if err = holds(); err == nil {
 			return
 		}
 	}
-	t.Fatalf("%s: waited %s in vain: %v", what, patience, err)
+	t.Fatalf("%s: waited %s in vain: %v", what, bound, err)
 }
 
 func write(t *testing.T, path, text string) {
