@@ -34,7 +34,7 @@ charon-systemd {
 	install_routes = no
 	retransmit_timeout = 0.8
 	retransmit_base = 1.5
-	retransmit_tries = 3
+	retransmit_tries = 7
 	delete_rekeyed_delay = 0
 	cookie_threshold = %d
 	%s
@@ -158,7 +158,12 @@ func (c *charon) configure(t *testing.T, o peerOptions) {
 	}
 	n := c.usual(o.suite)
 	n.id, n.peerID, n.secret = o.identities.in(n.id), o.identities.in(n.peerID), cmp.Or(o.secret, n.secret)
-	n.lines = []string{"mobike = no", "unique = no", "dpd_delay = " + cmp.Or(o.liveness, "0s")}
+	n.lines = []string{"mobike = no", "unique = no"}
+	if o.liveness != "" {
+		n.lines = append(n.lines, "dpd_delay = "+o.liveness)
+		c.set(t, "retransmit_tries = 3")
+		t.Cleanup(func() { c.set(t) })
+	}
 	if o.papers != nil {
 		c.give(t, o.papers)
 		n.auth, n.peerAuth = "pubkey\n\t\t\tcerts = own.pem", "pubkey"

@@ -74,7 +74,7 @@ func (p *pairing) peerProbes(t *testing.T) {
 // mipsecdProbes: the peer answers as long as it runs. When it does not, mipsecd gives up.
 func (p *pairing) mipsecdProbes(t *testing.T) {
 	m := modern.mipsecd()
-	m.more = "liveness = \"1s\"\ntiming = { retransmit = \"300ms\", tries = 4 }\n"
+	m.more = "liveness = \"1s\"\ntiming = { retransmit = \"300ms\", tries = 6 }\n"
 	x := p.meet(t, m, modern.peer())
 	x.establish(t, x.first)
 	x.agreed(t, x.first)

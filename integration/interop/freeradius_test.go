@@ -154,7 +154,7 @@ func asking(t *testing.T, p *papers, secret string) mipsecdOptions {
 	m := modern.mipsecd()
 	m.certified, m.proof = true, "eap = \"radius\"\n"
 	m.more = p.forMipsecd(t, lab.HA) +
-		fmt.Sprintf("\n[radius]\nservers = %q\nsecret-file = %q\ntimeout = \"1s\"\ntries = 2\n", lab.Correspondent, file)
+		fmt.Sprintf("\n[radius]\nservers = %q\nsecret-file = %q\ntimeout = \"10s\"\ntries = 2\n", lab.Correspondent, file)
 	return m
 }
 
@@ -174,7 +174,7 @@ func proving(t *testing.T, by method, p *papers, password string) mipsecdOptions
 
 // TestFreeRADIUS has mipsecd's home agent leave it to FreeRADIUS who the mobile node is.
 func TestFreeRADIUS(t *testing.T) {
-	buildBinary(t)
+	t.Parallel()
 	t.Run("mipsecd initiates", func(t *testing.T) {
 		t.Parallel()
 		uml.Run(t, mipsecdByRADIUS)

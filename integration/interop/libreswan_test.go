@@ -71,7 +71,7 @@ conn %%default
 	keyingtries=1
 	initial-contact=yes
 	retransmit-interval=300
-	retransmit-timeout=3
+	retransmit-timeout=%d
 	leftupdown=%%disabled
 	%s
 `
@@ -92,7 +92,7 @@ func (l *libreswan) configure(t *testing.T, o peerOptions) {
 	if l.node == lab.HA {
 		own, theirs, id, theirID = theirs, own, theirID, id
 	}
-	more := []string{"authby=secret", "rekey=no"}
+	more, giveUp := []string{"authby=secret", "rekey=no"}, 30
 	if o.papers != nil {
 		more[0] = "leftcert=own\n\tleftsendcert=always\n\tauthby=rsa-sha2"
 		if o.papers.kind == "P-256" {
@@ -104,10 +104,11 @@ func (l *libreswan) configure(t *testing.T, o peerOptions) {
 			o.lifetime+plutoMargin, o.lifetime*3/2+plutoMargin, plutoMargin)
 	}
 	if o.liveness != "" {
+		giveUp = 5
 		more = append(more, "dpddelay="+o.liveness, "dpdtimeout=3s", "dpdaction=clear")
 	}
 	s := plutoSuites[o.suite.name]
-	conf := fmt.Sprintf(plutoConf, own, theirs, id, theirID, s.ike, s.esp, strings.Join(more, "\n\t"))
+	conf := fmt.Sprintf(plutoConf, own, theirs, id, theirID, s.ike, s.esp, giveUp, strings.Join(more, "\n\t"))
 	for _, k := range l.children {
 		mobile, home, only := lab.HoA.String()+"/128", lab.HomeAgent.String()+"/128", ""
 		switch k {
