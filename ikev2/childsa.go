@@ -75,7 +75,7 @@ func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd
 		up.Replaces = replaces.inID()
 	}
 	e.notify(up)
-	e.adopt(sa.peer.Name, c.demand)
+	e.adopt(sa.peer.Name, c.demand, "set up anew after a movement")
 	if replaces == nil {
 		e.settleTwins(c)
 	}

@@ -392,7 +392,7 @@ func (n *negotiation) reject(e *Engine, sa *ikeSA, err error) {
 }
 
 // giveUp ends a negotiation that came to nothing; the role is told of err, if there is one. A Child SA that could not be
-// rekeyed stays until its hard lifetime.
+// rekeyed stays until its hard lifetime, but for one that may not have moved with its policies.
 func (n *negotiation) giveUp(e *Engine, err error) {
 	if n == nil || n.over {
 		return
@@ -402,16 +402,24 @@ func (n *negotiation) giveUp(e *Engine, err error) {
 		e.emit(Remove{n.larva})
 	}
 	old := cmp.Or(n.rekeys, n.renews)
+	var refusal *peerError
 	switch {
 	case old == nil && err != nil:
 		e.failed(n.demand, err)
+		if errors.As(err, &refusal) { // then it has none that would go with ours
+			e.adopt(n.demand.Peer, n.demand, "not set up anew after a movement")
+		}
 	case old != nil && old.ike != nil && err != nil:
 		e.emit(Dropped{Remote: old.ike.remote, Err: fmt.Errorf("rekeying %s: %w", n.demand, err)})
 	}
 	if n.rekeys != nil {
 		old.rekeying.mine.pending = false
 		e.settleChild(old)
-		if old.ike != nil && err != nil { // the kernel does not say a second time that its life is about to end
+		switch {
+		case old.ike == nil || err == nil:
+		case len(old.former) > 0:
+			e.deleteChild(old, "not where its policies are, and not to be replaced")
+		default: // the kernel does not say a second time that its life is about to end
 			e.after(rekeyRetry, func() { e.rekeyChild(old) })
 		}
 	}

@@ -48,9 +48,10 @@ func (e *Engine) removeMoved(peer string, change spd.EndpointChange) {
 }
 
 // verifyMoved makes sure that a pair which was made just before the report came has moved with its policies, once both of
-// them must have.
+// them must have; and so that one has that may have taken over from an orphan of another engine's, which the kernel may have
+// moved in its place.
 func (e *Engine) verifyMoved(c *childSA, oldIn, oldOut spd.SAID) {
-	if e.now.Sub(c.installed) > reportDelay {
+	if e.now.Sub(c.installed) > supersededLife {
 		return
 	}
 	e.verifyLater(c, oldIn, oldOut)

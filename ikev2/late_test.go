@@ -1,6 +1,7 @@
 package ikev2
 
 import (
+	"errors"
 	"net/netip"
 	"testing"
 	"time"
@@ -69,10 +70,25 @@ func TestInstalledBeforeTheReportOfItsMovement(t *testing.T) {
 	}
 }
 
+// If the peer has no use for the pair by now, as at home, nothing of it stays anywhere.
+func TestInstalledBeforeTheReportOfItsLastMovement(t *testing.T) {
+	w, mn, ha := established(t, options{}, binding, returnRoute)
+	for _, h := range w.hosts {
+		for _, c := range changesOf(h, path1, path2) {
+			h.tell(spd.MoveSAs{Peer: h.peer.Name, Change: c})
+		}
+	}
+	mn.refuse, ha.refuse = errors.New("no such policy at home"), errors.New("no such policy at home")
+	w.pass(reportDelay)
+	w.run()
+	w.pass(time.Minute) // one of the two is told to try again
+	w.settled(1)
+}
+
 // A pair that has been there for long is where its policies are.
 func TestOldPairsAreNotVerified(t *testing.T) {
 	w, mn, _ := established(t, options{}, binding, returnRoute)
-	w.pass(2 * reportDelay)
+	w.pass(2 * supersededLife)
 	w.move(path1, path2, true, true)
 	for _, h := range w.hosts {
 		h.sas = map[spd.SAID]spd.SA{} // whoever looks would find nothing

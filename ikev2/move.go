@@ -136,15 +136,15 @@ func (e *Engine) supersede(peer string, by *ikeSA, at spd.Path, before func(*ike
 	e.removeOrphans(peer, earlier, errSuperseded.Error())
 }
 
-// adopt removes the orphans that a new pair takes over from.
-func (e *Engine) adopt(peer string, d spd.Demand) {
+// adopt removes the orphans for a demand, which the peer has answered.
+func (e *Engine) adopt(peer string, d spd.Demand, reason string) {
 	var same []*childSA
 	for _, c := range e.association(peer).orphans {
 		if sameDemand(c.demand, d) {
 			same = append(same, c)
 		}
 	}
-	e.removeOrphans(peer, same, "set up anew after a movement")
+	e.removeOrphans(peer, same, reason)
 }
 
 // removeOrphans removes those that are still there.

@@ -2,6 +2,7 @@ package ikev2
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -211,6 +212,20 @@ func TestRFC4877_7_4_MoveWithoutTheKBit(t *testing.T) {
 func oneIKE2(w *world, mn, ha *host) {
 	mn.notices, ha.notices = nil, nil
 	oneIKE(w, mn, ha)
+}
+
+// What the peer refuses on the new path, as tunnels at home, does not serve on: the kernel is to call for it when it is
+// wanted again.
+func TestRFC4877_7_4_RefusedAfterAMovement(t *testing.T) {
+	w, mn, ha := established(t, options{}, binding, returnRoute)
+	ha.policies = slices.DeleteFunc(ha.policies, func(d spd.Demand) bool { return d.Mode == spd.Tunnel })
+	w.move(path1, path2, false, true)
+	w.run()
+	if n := len(mn.sas); n != 2 {
+		t.Errorf("%d SAs, want the two of the binding", n)
+	}
+	w.pass(orphanLife) // of the home agent's
+	w.settled(1)
 }
 
 // The home agent need not have heard of the movement: INITIAL_CONTACT tells it.
