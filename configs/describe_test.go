@@ -119,7 +119,7 @@ func TestSamplesFitTogether(t *testing.T) {
 		}
 		return out
 	}
-	for _, suffix := range []string{".toml", "-umip.toml", "-manual.toml"} {
+	for _, suffix := range []string{".toml", "-umip.toml", "-shisa.toml", "-manual.toml"} {
 		mn, ha := describe("mobile-node"+suffix), describe("home-agent"+suffix)
 		for prefix, other := range map[string]string{"TSi ": "TSi ", "out ": "in ", "in ": "out "} {
 			a, b := pick(mn, prefix), pick(ha, other)

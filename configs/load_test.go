@@ -63,7 +63,8 @@ func TestSamples(t *testing.T) {
 			continue
 		}
 		warriors := c.Homes[0].Mobility != migrate.MobileIPv6
-		if own := !strings.Contains(sample, "umip") && !warriors; c.OwnPolicies != own {
+		daemons := strings.Contains(sample, "umip") || strings.Contains(sample, "shisa")
+		if own := !daemons && !warriors; c.OwnPolicies != own {
 			t.Errorf("%s: mipsecd's own policies: %v", sample, c.OwnPolicies)
 		}
 		if byHand := strings.Contains(sample, "manual"); byHand != (len(c.Manual) == 4 && len(c.Peers) == 0) {
