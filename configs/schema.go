@@ -60,7 +60,8 @@ func (d *document) fields() []field {
 		bind(&d.level, levels, Key{Name: "level", Default: `"unique"`,
 			Meaning: "how strongly mipsecd's policies want SAs: each its own, any, or none if there is none"}),
 		bind(&d.reqidBase, reqid, Key{Name: "reqid-base", Default: "1000",
-			Meaning: fmt.Sprintf("the first reqid of mipsecd's policies; each home address takes %d", migrate.ReqidsPerHome)}),
+			Meaning: fmt.Sprintf("the first reqid of mipsecd's policies; each home address takes %d, "+
+				"others if somebody else's policy has one of them already", migrate.ReqidsPerHome)}),
 		bind(&d.Kernel, kernels, Key{Name: "kernel", Default: `"auto"`,
 			Meaning: "the interface to the kernel's IPsec; auto is xfrm where the system has it, and pfkey elsewhere"}),
 	}, d.assigning(), d.settings.fields(), []field{

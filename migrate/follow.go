@@ -125,6 +125,7 @@ func (p *Place) untunnelled(policy spd.Policy) spd.Policy {
 // policies of ours are to be set. To find a place for the first time is no movement: nothing of this agent's is there yet
 // that could be moved. A binding that has gone unseen is one.
 func (h *Homes) Begin(now time.Time, s Snapshot) (out []Effect) {
+	out = h.avoidReqids(s.Policies)
 	bound := map[*Place]bool{}
 	for _, state := range s.CareOf {
 		if p := h.bindingOf(state); p != nil {

@@ -71,6 +71,7 @@ type Homes struct {
 	places map[netip.Addr]*Place
 	peers  map[string][]*Place
 	open   []Home                         // whose address is assigned
+	begun  bool                           // the kernel has been read
 	early  map[netip.Addr]spd.CareOfState // of addresses that are no home addresses, or not yet
 	here   Addresses                      // of this host, where it has road warriors
 }

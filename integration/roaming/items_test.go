@@ -11,6 +11,8 @@ import (
 
 	"mipsecd/integration/lab"
 	"mipsecd/internal/uml"
+	"mipsecd/migrate"
+	"mipsecd/mobility"
 	"mipsecd/spd"
 )
 
@@ -28,6 +30,7 @@ func TestItems(t *testing.T) {
 				}
 				t.Run("11 leaving home again", j.leaveAgain)
 				j.policies = "mipsecd"
+				t.Run("2 reqids that somebody else has", j.avoidReqids)
 				t.Run("11 leaving home again with mipsecd's policies", j.leaveAgain)
 			})
 		}
@@ -146,4 +149,32 @@ func (j job) leaveAgain(t *testing.T) {
 	}
 	s.unbroken(t)
 	s.protected(t)
+}
+
+// avoidReqids starts mipsecd where somebody's policy has a reqid that mipsecd's would have, and keys its own.
+func (j job) avoidReqids(t *testing.T) {
+	lab.Build(t)
+	loadAlgorithms(t)
+	s := &scenario{ctx: t.Context(), at: lab.Home, kernels: map[lab.Node]spd.Backend{}}
+	for _, n := range []lab.Node{lab.MN, lab.HA} {
+		s.kernels[n] = openBackend(t, j.kernel, n)
+	}
+	const first = 1000 // the default of reqid-base
+	somebodys := spd.Policy{
+		PolicyKey: spd.PolicyKey{Dir: spd.Out, Selector: spd.Selector{Src: hoa, Dst: spd.Host(lab.Correspondent)}}, Action: spd.Protect,
+		Templates: []spd.Template{{Proto: spd.ESP, Mode: spd.Transport, Level: spd.Unique, Reqid: first + 1}},
+	}
+	must(t, s.kernels[lab.MN].AddPolicy(somebodys))
+	s.agents = startAgents(t, j)
+	s.ready(t, lab.MN, lab.HA)
+	for n, taken := range map[lab.Node]bool{lab.MN: true, lab.HA: false} {
+		toHA, toMN, err := s.reqids(t, n, binding)
+		must(t, err)
+		if others := toHA >= first+migrate.ReqidsPerHome && toMN >= first+migrate.ReqidsPerHome; others != taken {
+			t.Errorf("%s has the reqids %d and %d", n, toHA, toMN)
+		}
+	}
+	conn := listenMH(t, lab.MN, lab.HoA)
+	must(t, sendMH(conn, mobility.BindingUpdate{HomeReg: true, Ack: true}, lab.HomeAgent))
+	s.keyed(t, binding, lab.HoA, pair{})
 }
