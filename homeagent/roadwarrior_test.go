@@ -47,6 +47,19 @@ func TestRoadWarriorIsWhereItsIKESAIs(t *testing.T) {
 	s.says(shut+"report gone mn: nobody knows where it is", spd.PeerDown{Peer: "mn", ID: 3})
 }
 
+// A gateway's agent that is started again leaves the tunnel where it was, for the SAs that are there.
+func TestRoadWarriorIsFoundByItsTunnel(t *testing.T) {
+	home := RoadWarrior("mn", migrate.NewIKE)
+	s := newScript(t, false, home)
+	s.step(`
+		carry
+		set in HoA -> * any protect esp/tunnel/CoA1 -> HA/unique:7
+		set out * -> HoA any protect esp/tunnel/HA -> CoA1/unique:8
+		set fwd HoA -> * any protect esp/tunnel/CoA1 -> HA/unique:7
+	`, migrate.Snapshot{Policies: Daemon{Protected: home.Protected, OnHA: true}.Tunnels(CoA1)})
+	s.says("", spd.PeerUp{Peer: "mn", ID: 1, Path: spd.Path{Local: HA, Remote: CoA1}})
+}
+
 // A NAT before a road warrior has another address for it: the tunnel moves there, with what gets it through.
 func TestRFC7296Section2_23RoadWarriorsNATMoves(t *testing.T) {
 	s := newScript(t, false, RoadWarrior("mn", migrate.NewIKE))

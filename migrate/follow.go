@@ -158,7 +158,8 @@ func (h *Homes) found(now time.Time, p *Place, at netip.Addr) {
 }
 
 // findByTunnels finds places by the ends of the tunnels that a mobility daemon has set up for them, where the kernel
-// shows no state of Mobile IPv6. Our own are where we have set them.
+// shows no state of Mobile IPv6, and road warriors by those that an earlier run has set up. Our others are where we have set
+// them.
 func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
 	for _, policy := range policies {
 		if policy.Dir != spd.Out || !isTunnel(policy) {
@@ -167,7 +168,7 @@ func (h *Homes) findByTunnels(now time.Time, policies []spd.Policy) {
 		home, _ := h.ends(policy.Selector.Src.Addr(), policy.Selector.Dst.Addr())
 		outer := policy.Templates[0].Endpoints
 		careOf, agent := h.ends(outer.Src, outer.Dst)
-		if p := h.places[home]; p != nil && !h.owns(p) && agent == p.HomeAgent {
+		if p := h.places[home]; p != nil && (!h.owns(p) || p.roadWarrior()) && agent == p.HomeAgent {
 			h.found(now, p, careOf)
 		}
 	}

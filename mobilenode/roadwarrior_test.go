@@ -48,6 +48,29 @@ func TestRoadWarriorFollowsItsAddresses(t *testing.T) {
 	s.step(moving+"relocate ha to CoA2 - HA, renew", here(CoA2, HoA))
 }
 
+// An agent that is started again finds the tunnel where it was, and keys it anew from there; nothing is shut meanwhile.
+func TestRoadWarriorsRestart(t *testing.T) {
+	home := RoadWarrior("ha", migrate.NewIKE)
+	const found = `
+		carry
+		set out HoA -> * any protect esp/tunnel/CoA1 -> HA/unique:7
+		set in * -> HoA any protect esp/tunnel/HA -> CoA1/unique:8
+		key 0 payload with ha (tunnel, CoA1 - HA) [HoA any] [* any] reqids 7 8 over CoA1 - HA
+	`
+	snapshot := migrate.Snapshot{
+		Policies: Daemon{Protected: home.Protected}.Tunnels(CoA1),
+		SAs: []spd.SA{
+			{SPI: 0x100, Proto: spd.ESP, Mode: spd.Tunnel, Reqid: 7, Endpoints: spd.Endpoints{Src: CoA1, Dst: HA}},
+		},
+	}
+	s := newScript(t, false, home)
+	s.step(found, snapshot)
+	s.step("", here(HoA, CoA1))
+	s = newScript(t, false, home)
+	s.step(found, snapshot)
+	s.step(moving+"relocate ha to CoA2 - HA, renew", here(HoA, CoA2)) // has moved while nobody looked
+}
+
 func TestCareOfAddressIsTheRoutesSource(t *testing.T) {
 	s := newScript(t, false, RoadWarrior("ha", migrate.NewIKE))
 	s.begin(shut)
