@@ -29,7 +29,7 @@ func allKeyed(at string) string {
 	return "key 0 binding with one (transport, HoA - HA) [HoA mh 0x0500] [HA mh 0x0600] reqids 1 2" + nowhere + payloadKeyed(at)
 }
 
-// The SAs are there before a packet needs them, at home as well, and again after somebody has emptied the kernel.
+// The SAs are asked for before a packet needs them, at home as well, and whenever the kernel is read.
 func TestManualKeysAreProvided(t *testing.T) {
 	for _, at := range []struct {
 		name   string

@@ -96,8 +96,6 @@ func (t *Table) Step(c spd.Command) (out []Effect, ours bool) {
 		return t.each(c.Peer, func(p *pair) []Effect { return p.moved(c.Change) })
 	case spd.Lost:
 		return t.each(c.Peer, func(p *pair) []Effect { return p.lost(c.ID) })
-	case spd.Terminate:
-		return t.each(c.Peer, func(p *pair) []Effect { return p.remove("terminated") })
 	}
 	return nil, false
 }

@@ -186,15 +186,8 @@ func TestLostSAsArePutBack(t *testing.T) {
 	s := both(t)
 	s.told(spd.Lost{Peer: "ha", ID: said(coa1, 0x1008)}, "install in esp 00001008 tunnel HA -> CoA1 reqid 8")
 	s.told(spd.Lost{Peer: "ha", ID: said(hoa, 0x1008)}, "")
-	s.told(spd.Terminate{Peer: "ha"}, `
-		remove esp 00001001 to HA
-		remove esp 00001002 to HoA
-		down binding with ha (transport, HoA - HA): esp 00001002 to HoA, esp 00001001 to HA: terminated
-		remove esp 00001007 to HA
-		remove esp 00001008 to CoA1
-		down payload with ha (tunnel, CoA1 - HA): esp 00001008 to CoA1, esp 00001007 to HA: terminated`)
+	s.table.Failed(said(coa1, 0x1008), errors.New("no such cipher"))
 	s.told(spd.Lost{Peer: "ha", ID: said(coa1, 0x1008)}, "")
-	s.told(spd.Key{Demand: payload(coa1)}, payloadUp)
 }
 
 // That the kernel calls for an SA says that it is not there, or elsewhere.
@@ -257,7 +250,7 @@ func TestOthersCommands(t *testing.T) {
 	d := binding()
 	d.Peer = "somebody"
 	for _, c := range []spd.Command{
-		spd.Key{Demand: d}, spd.Terminate{Peer: "somebody"}, spd.Lost{Peer: "somebody", ID: said(ha, 0x1001)},
+		spd.Key{Demand: d}, spd.Relocate{Peer: "ha"}, spd.Lost{Peer: "somebody", ID: said(ha, 0x1001)},
 		spd.MoveSAs{Peer: "somebody"}, spd.Grant{}, spd.Addresses{},
 	} {
 		if effects, ours := s.table.Step(c); ours || len(effects) > 0 {
