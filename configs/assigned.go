@@ -20,7 +20,7 @@ func (d *document) assigning() []field {
 		bind(&d.Pool.Autoconfiguration, boolean, Key{Name: "autoconfiguration", Role: HomeAgent, Default: "false",
 			Meaning: "a mobile node may make its home address out of home-prefix itself (RFC 5026 section 5.3.2), if its " +
 				"home-address is assigned here; without it, it is told to use one that is assigned"}),
-		bind(&d.Pool.Hold, duration("1m", "720h"), Key{Name: "address-hold", Role: HomeAgent, Default: `"1h"`,
+		bind(&d.Pool.Hold, duration("1s", "720h"), Key{Name: "address-hold", Role: HomeAgent, Default: `"1h"`,
 			Meaning: "how long an assigned home address stays a mobile node's after its last IKE_SA has ended"}),
 		bind(&d.Pool.DNS, oneOrMore(address), Key{Name: "dns", Role: HomeAgent,
 			Meaning: "the name servers that mobile nodes are told of"}),

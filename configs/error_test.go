@@ -188,8 +188,8 @@ secret-file = "a"`),
 		{"a pool from last to first", homeAgent(`pool = "2001:db8:1::2-2001:db8:1::1"`, ""),
 			`x.toml:4: pool: got "2001:db8:1::2-2001:db8:1::1"; want a prefix such as "2001:db8:1::100/120", ` +
 				`or a range such as "2001:db8:1::100-2001:db8:1::1ff", or a list of such`},
-		{"a hold that is too short", homeAgent(`address-hold = "59s"`, ""),
-			`x.toml:4: address-hold: got "59s"; want a duration from "1m" to "720h"`},
+		{"a hold that is too short", homeAgent(`address-hold = "999ms"`, ""),
+			`x.toml:4: address-hold: got "999ms"; want a duration from "1s" to "720h"`},
 
 		{"reqids beyond the highest", mobileNode(`reqid-base = 4294967289`, ""),
 			"x.toml:3: reqid-base: got 4294967289; want at most 4294967288, as each of 1 home addresses takes 8"},

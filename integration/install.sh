@@ -14,6 +14,7 @@ packages=(
 	strongswan-swanctl charon-systemd libstrongswan-standard-plugins libstrongswan-extra-plugins # an IKEv2 peer
 	libcharon-extauth-plugins libcharon-extra-plugins # its EAP
 	openiked                    # another
+	dnsmasq-base                # a name server
 	# What libreswan needs, the third.
 	libnss3-tools libcap-ng0 libcurl3-nss libevent-core-2.1-7 libevent-pthreads-2.1-7 libldap-2.5-0 libldns3 libunbound8
 	freeradius                  # a RADIUS server

@@ -18,6 +18,9 @@ func anyCareOf(proto uint8) string {
 	return fmt.Sprintf("xfrm state add src :: dst :: proto %s mode ro coa :: flag wildrecv", spd.IPsecName(proto))
 }
 
+// anyone is the addresses of that state.
+var anyone = spd.Endpoints{Src: netip.IPv6Unspecified(), Dst: netip.IPv6Unspecified()}
+
 func addCareOf(proto uint8, ends spd.Endpoints, careOf netip.Addr) string {
 	return fmt.Sprintf("xfrm state add src %s dst %s proto %s mode ro coa %s",
 		ends.Src, ends.Dst, spd.IPsecName(proto), careOf)

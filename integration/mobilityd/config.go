@@ -31,6 +31,9 @@ type Config struct {
 	// KMAddress tells, with each MIGRATE, where the key exchange is now.
 	KMAddress bool
 
+	// Duplicate: the home agent finds another host with the home address on the home link.
+	Duplicate bool
+
 	// HomeLink is the home agent's interface where it answers neighbor solicitations for the HoA.
 	HomeLink string
 	// IP gives commands to iproute2, one a line, on this daemon's host.

@@ -98,10 +98,25 @@ func (h *HomeAgent) answer(bu mobility.BindingUpdate, from netip.Addr) {
 		}
 		h.careOf, h.sequence, h.known = careOf, bu.Sequence, true
 		ack.Lifetime = min(bu.Lifetime, h.Lifetime)
+		if h.Duplicate {
+			ack.Status, ack.Lifetime = mobility.StatusDADFailed, 0
+		}
 	}
 	if err := send(h.conn, ack, from); err != nil {
 		h.failure = errors.Join(h.failure, fmt.Errorf("sending a Binding Acknowledgement: %w", err))
 	}
+	if ack.Status == mobility.StatusDADFailed { // the binding was for the acknowledgement's way alone
+		h.failure = errors.Join(h.failure, h.bind(h.HomeAddress))
+		h.careOf = h.HomeAddress
+	}
+}
+
+// Withdraw closes, and takes out of the kernel what is there. The policies must be the IPsec agent's.
+func (h *HomeAgent) Withdraw() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return errors.Join(h.Close(), h.unbind(), h.run(deletePolicy(h.homeOption(spd.In).PolicyKey),
+		deleteCareOf(spd.HomeOpt, anyone)))
 }
 
 // bind makes the kernel send to careOf what is for the mobile node.

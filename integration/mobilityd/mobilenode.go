@@ -54,6 +54,14 @@ func StartMobileNode(c Config) (*MobileNode, error) {
 // Close stops listening. What is in the kernel stays.
 func (m *MobileNode) Close() error { return m.conn.Close() }
 
+// Withdraw closes after the first movement was refused, and takes out of the kernel what is there. The policies must be the
+// IPsec agent's.
+func (m *MobileNode) Withdraw() error {
+	commands := append(m.removeBarrier(), deletePolicy(m.homeOption(spd.Out).PolicyKey), deleteCareOf(spd.HomeOpt, m.upward()),
+		deletePolicy(m.routeType2(spd.In).PolicyKey), deleteCareOf(spd.Route2, anyone))
+	return errors.Join(m.Close(), m.run(commands...))
+}
+
 // Move tells the home agent that the mobile node is now at a CoA on a foreign link, and waits for its answer.
 func (m *MobileNode) Move(ctx context.Context, careOf netip.Addr) (mobility.BindingAck, error) {
 	leaving, old := m.careOf == m.HomeAddress, m.careOf
