@@ -17,6 +17,7 @@ build: deps ## build bin/mipsecd
 
 test: lint ## run all checks and all tests, those on real kernels too
 	integration/install.sh
+	go test -count=1 ./integration/simulation # with the race detector it has fewer mobile nodes
 	go test -race -count=1 -p 2 -parallel 4 -timeout 45m -json ./... | go run ./internal/testsummary -table docs/interoperability.md
 
 interoperability: deps ## run the tests with other IKEv2 daemons, and write docs/interoperability.md

@@ -238,3 +238,27 @@ func TestMigrateOntoAnotherSAChangesNothing(t *testing.T) {
 	}
 	wantError(t, h.Migrate(spd.Migrate{PolicyKey: p.PolicyKey}), spd.ErrInvalid)
 }
+
+// What a home agent with thousands of mobile nodes has for one of them is found without listing all.
+func TestFoundWithoutListingAll(t *testing.T) {
+	h := newHost(t, Options{})
+	up, down := newSA(0x1000, spd.Transport, binding, 1, spd.Out, 1), newSA(0x2000, spd.Transport, binding.Reverse(), 2, spd.In, 1)
+	elsewhere := newSA(0x3000, spd.Tunnel, spd.Endpoints{Src: coa, Dst: homeAgent}, 3, spd.Out, 1)
+	h.install(up, down, elsewhere)
+	if _, err := h.AllocSPI(spd.LarvalSA{Endpoints: binding, Proto: spd.ESP, Mode: spd.Transport}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := h.SAs()
+	if got := h.SAsBetween(hoa, homeAgent); err != nil || len(got) != 2 || !reflect.DeepEqual(got, all[:2]) {
+		t.Errorf("got %v, want %v; %v", got, all[:2], err)
+	}
+	p := plain(spd.Out, spd.Selector{Src: spd.Host(hoa), Dst: spd.Host(homeAgent)}, spd.Bypass, 7)
+	h.add(p)
+	if got, ok := h.Policy(p.PolicyKey); !ok || got.Priority != 7 || got.Index == 0 {
+		t.Errorf("got %v, %v", got, ok)
+	}
+	p.Dir = spd.In
+	if got, ok := h.Policy(p.PolicyKey); ok {
+		t.Errorf("got %v", got)
+	}
+}

@@ -125,6 +125,17 @@ func (b *Backend) Policies() ([]spd.Policy, error) {
 	return all, err
 }
 
+// Policy is the policy with a key, if there is one.
+func (b *Backend) Policy(key spd.PolicyKey) (p spd.Policy, ok bool) {
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	found := b.kernel.policies.byKey[normalize(key)]
+	if found == nil {
+		return p, false
+	}
+	return clonePolicy(*found), true
+}
+
 // FlushPolicies deletes all policies, as an administrator may.
 func (k *Kernel) FlushPolicies() {
 	k.mu.Lock()

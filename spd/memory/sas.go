@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -167,13 +168,34 @@ func (b *Backend) SAs() ([]spd.SA, error) {
 	var all []spd.SA
 	err := b.transact(func(k *Kernel) error {
 		for _, s := range k.sas.inOrder(func(s *sa) bool { return !s.larval }) {
-			listed := s.SA
-			listed.Transform.EncrKey, listed.Transform.IntegKey = nil, nil
-			all = append(all, listed)
+			all = append(all, s.listed())
 		}
 		return nil
 	})
 	return all, err
+}
+
+// SAsBetween lists the ESP SAs between two addresses, in both directions and without their keys, where to list all would
+// take too long.
+func (b *Backend) SAsBetween(one, other netip.Addr) (some []spd.SA) {
+	b.kernel.mu.Lock()
+	defer b.kernel.mu.Unlock()
+	there := spd.Endpoints{Src: one, Dst: other}
+	for _, endpoints := range []spd.Endpoints{there, there.Reverse()} {
+		for _, s := range b.kernel.sas.byRoute[saRoute{endpoints, spd.ESP}] {
+			if !s.larval {
+				some = append(some, s.listed())
+			}
+		}
+	}
+	return some
+}
+
+// listed is the SA without its keys.
+func (s *sa) listed() spd.SA {
+	listed := s.SA
+	listed.Transform.EncrKey, listed.Transform.IntegKey = nil, nil
+	return listed
 }
 
 func (t *saTable) inOrder(wanted func(*sa) bool) []*sa {
