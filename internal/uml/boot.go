@@ -57,10 +57,26 @@ func boot(ctx context.Context, kernel, dir string, command []string) ([]byte, er
 	if ctx.Err() != nil {
 		return console.Bytes(), errors.New("ended because its time was up")
 	}
+	if crashed(err) && !statusLine.Match(console.Bytes()) && !panicLine.Match(console.Bytes()) {
+		return console.Bytes(), errCrashed
+	}
 	if err != nil && !statusLine.Match(console.Bytes()) { // user-mode-linux sometimes dies when it is switched off
 		return console.Bytes(), fmt.Errorf("the kernel died: %w", err)
 	}
 	return console.Bytes(), exitStatus(console.Bytes())
+}
+
+// errCrashed is user-mode-linux's own end, by which nothing is said about what it ran: on a busy machine a signal now and
+// then finds no room on its stack.
+var errCrashed = errors.New("user-mode-linux crashed")
+
+func crashed(err error) bool {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return false
+	}
+	status, ok := exit.Sys().(syscall.WaitStatus)
+	return ok && status.Signaled() && status.Signal() == syscall.SIGSEGV
 }
 
 // guestInit is the script that the guest's kernel starts: what to run, then what every guest does.

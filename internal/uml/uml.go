@@ -10,14 +10,15 @@ package uml
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -70,9 +71,16 @@ func Run(t *testing.T, body func(t *testing.T), programs ...string) {
 
 	dir := t.TempDir()
 	if len(programs) > 0 {
-		build(t, append([]string{"build", "-o", dir + "/"}, programs...)...)
+		if err := build(append([]string{"build", "-o", dir + "/"}, programs...)...); err != nil {
+			t.Fatal(err)
+		}
 	}
-	console, err := boot(ctx, kernel, dir, guestCommand(t, inner))
+	command := guestCommand(t, inner)
+	console, err := boot(ctx, kernel, dir, command)
+	if errors.Is(err, errCrashed) {
+		t.Log("user-mode-linux itself has crashed, with no verdict so far: once more")
+		console, err = boot(ctx, kernel, dir, command)
+	}
 	log, parseErr := parseLog(console, t.Name())
 	if parseErr != nil {
 		t.Fatalf("the guest gave no verdict on %s: %v; %v\n%s", t.Name(), parseErr, err, printable(console))
@@ -101,7 +109,11 @@ func Sh(t testing.TB, format string, args ...any) string {
 // guestCommand is the command line that runs the test t alone, in the form that parseLog reads.
 func guestCommand(t *testing.T, limit time.Duration) []string {
 	t.Helper()
-	command := []string{binary(t), "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
+	binary, err := binary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := []string{binary, "-test.v=test2json", "-test.paniconexit0", "-test.count=1",
 		"-test.run=" + narrow(flagValue("test.run"), t.Name()),
 		"-test.timeout=" + limit.String(),
 		"-test.short=" + flagValue("test.short")}
@@ -112,28 +124,26 @@ func guestCommand(t *testing.T, limit time.Duration) []string {
 }
 
 // binary is this test binary, in a form that runs in a guest: without the race detector, whose shadow memory lies
-// beyond the 512 GiB of address space that a guest's process has.
-func binary(t *testing.T) string {
-	t.Helper()
+// beyond the 512 GiB of address space that a guest's process has. That one lies beside it, and goes with it.
+var binary = sync.OnceValues(func() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
+		return "", err
 	}
 	info, _ := debug.ReadBuildInfo()
 	if info == nil || !slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		return self
+		return self, nil
 	}
-	plain := filepath.Join(t.TempDir(), filepath.Base(self))
-	build(t, "test", "-c", "-o", plain, ".")
-	return plain
-}
+	plain := self + ".plain"
+	return plain, build("test", "-c", "-o", plain, ".")
+})
 
 // build runs the go command.
-func build(t *testing.T, args ...string) {
-	t.Helper()
-	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
-		t.Fatalf("building for the guest: go %s: %v\n%s", strings.Join(args, " "), err, out)
+func build(args ...string) error {
+	if out, err := exec.Command("go", args...).CombinedOutput(); err != nil {
+		return fmt.Errorf("building for the guest: go %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
+	return nil
 }
 
 func flagValue(name string) string { return flag.Lookup(name).Value.String() }

@@ -4,8 +4,10 @@ package uml
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -150,5 +152,22 @@ func TestParseLogWantsAVerdict(t *testing.T) {
 	cut := whole[:strings.Index(whole, "\x16--- PASS")]
 	if _, err := parseLog([]byte(cut), "TestA"); err == nil {
 		t.Error("a test that did not end has no verdict")
+	}
+}
+
+// A kernel that crashes by itself has said nothing about the test, and is booted once more.
+func TestCrashOfTheKernelIsNoVerdict(t *testing.T) {
+	bin := t.TempDir()
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	booted := filepath.Join(bin, "booted")
+	verdict := marker + "=== RUN   " + t.Name() + "/twice\n" + marker + "--- PASS: " + t.Name() + "/twice (0.00s)\n" +
+		"init: the test ended with status 0"
+	script := fmt.Sprintf("#!/bin/sh\necho >> %s\n[ $(wc -l < %[1]s) = 2 ] || kill -SEGV $$\nprintf '%s'\n", booted, verdict)
+	if err := os.WriteFile(filepath.Join(bin, "linux.uml"), []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Run("twice", func(t *testing.T) { Run(t, nil) })
+	if _, err := boot(t.Context(), "linux.uml", bin, nil); !errors.Is(err, errCrashed) {
+		t.Errorf("got error %v, want %v", err, errCrashed)
 	}
 }
