@@ -7,6 +7,7 @@ import (
 
 	"mipsecd/homeagent"
 	"mipsecd/ikev2"
+	"mipsecd/migrate"
 	"mipsecd/spd"
 )
 
@@ -114,6 +115,9 @@ func (r *reader) checkPool(d *document, t table) {
 func (r *reader) assigned(to *ikev2.Peer, d *document, t table, p *peer) {
 	open := p.homeAddresses.open()
 	switch {
+	case p.homeAddresses.autoconfigured && p.mobility != migrate.MobileIPv6:
+		r.report(t.at.key("home-address"), t.key("home-address"), "got %q, which is for Mobile IPv6; want %q, or an address",
+			autoconfiguredWord, assignedWord)
 	case p.homeAddresses.autoconfigured && p.wished.IsValid():
 		r.report(t.at.key("wished-address"), t.key("wished-address"), "the mobile node makes its home address itself; want home-address = %q",
 			assignedWord)

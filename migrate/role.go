@@ -47,9 +47,11 @@ type Connect struct{ Peer string }
 // status 134 (RFC 6275 section 6.1.8).
 type Duplicate struct{ HomeAddress, HomeAgent netip.Addr }
 
-// HomeAgents answers FindHomeAgent: addresses to be tried, the preferred ones first, or Err says why there is none.
+// HomeAgents answers a FindHomeAgent with the same Peer and From: addresses to be tried, the preferred ones first, or Err says
+// why there is none.
 type HomeAgents struct {
 	Peer      string
+	From      netip.Addr
 	Addresses []netip.Addr
 	Err       error
 }

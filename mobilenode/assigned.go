@@ -86,7 +86,7 @@ func (n *Node) ask(t *tenancy, path spd.Path) {
 // Deadline implements migrate.Role.
 func (n *Node) Deadline() (first time.Time) {
 	for _, t := range n.tenancies {
-		if !t.settled() && !t.underWay() && !t.searching && t.again.After(n.now) && (first.IsZero() || t.again.Before(first)) {
+		if !t.settled() && !t.underWay() && !t.searching() && t.again.After(n.now) && (first.IsZero() || t.again.Before(first)) {
 			first = t.again
 		}
 	}

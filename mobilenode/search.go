@@ -12,15 +12,18 @@ import (
 // section 11.4.1). One that does not answer, or is not who it should be, gives way to the next; after the last they are
 // looked for anew.
 type search struct {
-	wanted    bool
-	searching bool
-	left      []netip.Addr // that have not been tried, in the order of preference
+	wanted bool
+	from   netip.Addr   // of this host, to which the answers come; the zero Addr while nobody is asked
+	left   []netip.Addr // that have not been tried, in the order of preference
 }
 
-// find looks for home agents, if it is time to.
+func (s *search) searching() bool { return s.from.IsValid() }
+
+// find looks for home agents, if it is time to; anew if this host no longer has the address that it did so from.
 func (n *Node) find(t *tenancy, from netip.Addr) {
-	if !t.searching && !n.now.Before(t.again) {
-		t.searching = true
+	lost := t.searching() && !slices.Contains(n.addresses, t.from)
+	if lost || !t.searching() && !n.now.Before(t.again) {
+		t.from = from
 		n.emit(migrate.FindHomeAgent{Peer: t.open.Peer, From: from})
 	}
 }
@@ -28,10 +31,10 @@ func (n *Node) find(t *tenancy, from netip.Addr) {
 // foundHomeAgents takes what was found.
 func (n *Node) foundHomeAgents(found migrate.HomeAgents) {
 	t := n.tenancyOf(found.Peer)
-	if t == nil || !t.searching {
+	if t == nil || !t.searching() || found.From != t.from {
 		return
 	}
-	t.searching = false
+	t.from = netip.Addr{}
 	if found.Err != nil {
 		n.emit(migrate.Report{What: "no home agent found", Peer: t.open.Peer, Detail: found.Err.Error()})
 		t.retry(n.now, max(2*t.wait, firstWait))

@@ -20,7 +20,7 @@ func newSeeker(t *testing.T, autoconfigured bool) *tenant {
 }
 
 func agents(list ...netip.Addr) migrate.HomeAgents {
-	return migrate.HomeAgents{Peer: "ha", Addresses: list}
+	return migrate.HomeAgents{Peer: "ha", From: CoA1, Addresses: list}
 }
 
 const (
@@ -53,10 +53,19 @@ func TestNoHomeAgentFound(t *testing.T) {
 	s := newSeeker(t, false)
 	s.step(seeks, at1)
 	for _, wait := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
-		s.step("report no home agent found ha: no such host", migrate.HomeAgents{Peer: "ha", Err: errors.New("no such host")})
+		s.step("report no home agent found ha: no such host", migrate.HomeAgents{Peer: "ha", From: CoA1, Err: errors.New("no such host")})
 		s.rests(wait*time.Second, seeks)
 	}
 	s.step(turnsTo, agents(HA))
+}
+
+// Who moves while it looks for a home agent looks again from where it is.
+func TestMovesWhileSearching(t *testing.T) {
+	s := newSeeker(t, false)
+	s.step(seeks, at1)
+	s.step("find ha from CoA2", at2)
+	s.step("", migrate.HomeAgents{Peer: "ha", From: CoA1, Err: errors.New("no answer")}, agents(HA))
+	s.step("report home agent ha: HA\n"+asks2, migrate.HomeAgents{Peer: "ha", From: CoA2, Addresses: []netip.Addr{HA}})
 }
 
 // A home agent that was lost is asked first (RFC 6275 section 11.4.1: any new registration is attempted with it); another one

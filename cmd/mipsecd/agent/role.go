@@ -116,7 +116,7 @@ func (a *Agent) step(in migrate.Input) {
 		case migrate.FindHomeAgent:
 			go func() {
 				list, err := a.opt.HomeAgents.Find(f.Peer, f.From)
-				a.call(func() { a.step(migrate.HomeAgents{Peer: f.Peer, Addresses: list, Err: err}) })
+				a.call(func() { a.step(migrate.HomeAgents{Peer: f.Peer, From: f.From, Addresses: list, Err: err}) })
 			}()
 		case migrate.Reread:
 			a.watch(f)
