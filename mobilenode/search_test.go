@@ -2,7 +2,10 @@ package mobilenode
 
 import (
 	"errors"
+	"maps"
+	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -92,5 +95,97 @@ func TestNextHomeAgentTellsAnotherPrefix(t *testing.T) {
 	s.says(turnsToCN, down, spd.KeyFailed{Demand: claim(0), Err: errors.New("no answer")})
 	if n := s.node.tenancies[0]; n.prefix.IsValid() || n.claimed.IsValid() {
 		t.Errorf("%+v", n.own)
+	}
+}
+
+// Whatever happens in whatever order, a node that has to find all has its address and an IKE_SA, or asks or looks for
+// something, or will; and the host has the address that the node has.
+func TestNeverAtALossWithoutAnyAddress(t *testing.T) {
+	for seed := range uint64(300) {
+		dice := rand.New(rand.NewPCG(seed, 3))
+		s := newSeeker(t, seed%2 == 0)
+		var asked []spd.Demand
+		var from, onHost netip.Addr
+		sas := map[uint64]bool{}
+		step := func(in migrate.Input) {
+			for _, e := range s.node.Step(s.now, in) {
+				switch e := e.(type) {
+				case migrate.SetAddress:
+					if onHost = e.Address; e.Gone {
+						onHost = netip.Addr{}
+					}
+				case migrate.FindHomeAgent:
+					from = e.From
+				case migrate.Tell:
+					if key, ok := e.Command.(spd.Key); ok {
+						asked = append(asked, key.Demand)
+					}
+				}
+			}
+		}
+		says := func(n spd.Notice) { step(migrate.Keying{Notice: n}) }
+		step(at1)
+		for id := range uint64(300) {
+			switch dice.IntN(8) {
+			case 0:
+				step([]migrate.Addresses{at1, at2}[dice.IntN(2)])
+			case 1:
+				if from.IsValid() {
+					found := migrate.HomeAgents{Peer: "ha", From: from, Addresses: []netip.Addr{HA, CN}[dice.IntN(2):]}
+					if dice.IntN(3) == 0 {
+						found.Addresses, found.Err = nil, errors.New("no such host")
+					}
+					from = netip.Addr{}
+					step(found)
+				}
+			case 2, 3: // the answer to one that was asked
+				if len(asked) == 0 {
+					break
+				}
+				d := asked[0]
+				asked = asked[1:]
+				answer := dice.IntN(4)
+				if d.Unassigned && answer > 0 {
+					if says([]spd.Notice{tells(homeLink), assigned(HoA), assigned(OtherHoA)}[dice.IntN(3)]); len(sas) == 0 {
+						sas[id] = true
+						says(spd.PeerUp{Peer: "ha", ID: id})
+					}
+				}
+				if d.Unassigned || answer == 0 {
+					says(spd.KeyFailed{Demand: d, Err: errors.New("no answer")})
+				} else if answer == 1 {
+					says(spd.KeyFailed{Demand: d, Err: spd.ErrTraffic})
+				} else {
+					if len(sas) == 0 {
+						sas[id] = true
+						says(spd.PeerUp{Peer: "ha", ID: id})
+					}
+					says(spd.ChildUp{Demand: d})
+				}
+			case 4: // the home agent begins
+				sas[id] = true
+				says(spd.PeerUp{Peer: "ha", ID: id})
+			case 5:
+				for _, id := range slices.Sorted(maps.Keys(sas)) {
+					delete(sas, id)
+					says(spd.PeerDown{Peer: "ha", ID: id})
+				}
+			case 6:
+				if at := s.node.Deadline(); !at.IsZero() {
+					s.now = at
+					step(migrate.Tick{})
+				}
+			case 7:
+				step(migrate.Duplicate{HomeAddress: onHost, HomeAgent: HA})
+			}
+			tenancy := s.node.tenancies[0]
+			settled := tenancy.address.IsValid() && len(sas) > 0
+			if !settled && len(asked) == 0 && !from.IsValid() && s.node.Deadline().IsZero() {
+				t.Fatalf("seed %d, step %d: at a loss: %+v", seed, id, tenancy)
+			}
+			if tenancy.address != onHost || len(s.node.Places()) > 0 != onHost.IsValid() {
+				t.Fatalf("seed %d, step %d: the host has %s: %+v", seed, id, onHost, tenancy)
+			}
+		}
 	}
 }
