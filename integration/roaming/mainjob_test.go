@@ -187,6 +187,7 @@ func (j job) alive(t *testing.T, s *scenario) {
 	}
 	again()
 	quiet := s.captures[lab.Foreign1].Count(t, lab.IsIKE)
+	s.passedOver[lab.Foreign2] = len(s.captures[lab.Foreign2].Packets(t)) // an earlier question is answered from where it came to
 	again()
 	s.exchanged(t, lab.Foreign2)
 	if now := s.captures[lab.Foreign1].Count(t, lab.IsIKE); now != quiet {
