@@ -15,6 +15,7 @@ func (h *Homes) Moved(now time.Time, p *Place, to netip.Addr) []Effect {
 	if p.CareOf == to {
 		return nil
 	}
+	p.along = p.CareOf.IsValid() && p.KeyMobility
 	p.CareOf, p.Since = to, now
 	detail := "to " + to.String()
 	if to == p.HomeAddress {
@@ -25,6 +26,27 @@ func (h *Homes) Moved(now time.Time, p *Place, to netip.Addr) []Effect {
 		return out
 	}
 	return append(out, Tell{spd.Relocate{Peer: p.Peer, Path: h.Path(p), Keep: p.KeyMobility, Renew: !h.onHA}})
+}
+
+// Confirmed takes what the home agent has said about a movement: if it does not keep the IKE_SA that has moved along (K bit),
+// that is set up anew (RFC 6275 section 11.7.3).
+func (h *Homes) Confirmed(p *Place, keeps bool) []Effect {
+	if keeps || !p.along {
+		p.along = false
+		return nil
+	}
+	h.settled(p.Peer)
+	return []Effect{
+		Report{What: "not kept", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: "the home agent has no K bit: the IKE_SA is set up anew"},
+		Tell{spd.Reauthenticate{Peer: p.Peer}},
+	}
+}
+
+// settled notes that both ends know where the IKE_SA with a peer is.
+func (h *Homes) settled(peer string) {
+	for _, p := range h.peers[peer] {
+		p.along = false
+	}
 }
 
 // Follow takes a place to where a MIGRATE of one of its policies says that the key exchange runs now, and tells the key

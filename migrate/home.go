@@ -41,6 +41,7 @@ type Place struct {
 	CareOf netip.Addr
 	Since  time.Time
 	bound  bool // the kernel has a Mobile IPv6 state for it
+	along  bool // the IKE_SA has moved along, which the home agent has not confirmed yet
 	// Assigned: not configured. DNS are the name servers that were told with it.
 	Assigned bool
 	DNS      []netip.Addr

@@ -106,6 +106,7 @@ func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
 	}
 	switch n := n.(type) {
 	case spd.PeerUp:
+		h.settled(n.Peer)
 		follow(n.Peer, func(p *Place) []Effect {
 			p.ike = n.ID
 			if !h.onHA {

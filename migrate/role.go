@@ -43,9 +43,13 @@ type Addresses struct {
 // Connect is an operator's wish for an IKE_SA with a peer, though nothing calls for SAs yet.
 type Connect struct{ Peer string }
 
-// Duplicate says that another host has a home address of this one's: the home agent has answered a Binding Update with
-// status 134 (RFC 6275 section 6.1.8).
-type Duplicate struct{ HomeAddress, HomeAgent netip.Addr }
+// Acknowledged tells of a Binding Acknowledgement for a home address of this host's (RFC 6275 section 6.1.8): its status, as
+// of mobility.BindingStatus, and whether the home agent keeps the IKE_SA over movements (K bit).
+type Acknowledged struct {
+	HomeAddress, HomeAgent netip.Addr
+	Status                 uint8
+	KeyMobility            bool
+}
 
 // HomeAgents answers a FindHomeAgent with the same Peer and From: addresses to be tried, the preferred ones first, or Err says
 // why there is none.
@@ -62,16 +66,15 @@ type End struct{}
 // Tick says only that time has passed.
 type Tick struct{}
 
-func (Kernel) input()    {}
-func (Keying) input()    {}
-func (Snapshot) input()  {}
-func (Addresses) input() {}
-func (Connect) input()   {}
-func (Tick) input()      {}
-func (End) input()       {}
-func (Duplicate) input() {}
-
-func (HomeAgents) input() {}
+func (Kernel) input()       {}
+func (Keying) input()       {}
+func (Snapshot) input()     {}
+func (Addresses) input()    {}
+func (Connect) input()      {}
+func (Acknowledged) input() {}
+func (HomeAgents) input()   {}
+func (Tick) input()         {}
+func (End) input()          {}
 
 // Effect is one thing that a role wants done.
 type Effect interface{ effect() }

@@ -84,18 +84,15 @@ func (n *Node) claimFailed(t *tenancy, err error) {
 
 // renounce gives up a home address that somebody else on the home link has, and asks for another one on the IKE_SA that there
 // is (RFC 5026 section 5.3.2).
-func (n *Node) renounce(d migrate.Duplicate) {
-	p := n.homes.Of(d.HomeAddress)
-	if p == nil || p.HomeAgent != d.HomeAgent {
-		return
-	}
-	n.emit(migrate.Report{What: "duplicate", Peer: p.Peer, HomeAddress: d.HomeAddress, Detail: "another host has it"})
+func (n *Node) renounce(p *migrate.Place) {
+	home := p.HomeAddress
+	n.emit(migrate.Report{What: "duplicate", Peer: p.Peer, HomeAddress: home, Detail: "another host has it"})
 	t := n.tenancyOf(p.Peer)
-	if t == nil || t.address != d.HomeAddress {
+	if t == nil || t.address != home {
 		return
 	}
 	n.vacate(t)
-	n.tell(spd.Vacate{Peer: p.Peer, Address: d.HomeAddress})
+	n.tell(spd.Vacate{Peer: p.Peer, Address: home})
 	t.collisions++
 	path, ok := n.homes.OpenPath(t.open)
 	switch {
@@ -105,7 +102,7 @@ func (n *Node) renounce(d migrate.Duplicate) {
 	default:
 		t.asking = path
 		wanted := n.homes.FirstDemand(t.open, path)
-		wanted.Wished = d.HomeAddress.Next() // any other
+		wanted.Wished = home.Next() // any other
 		n.tell(spd.Key{Demand: wanted, Path: path})
 	}
 }

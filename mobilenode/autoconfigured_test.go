@@ -118,14 +118,19 @@ func TestRFC7217Section6_Refused(t *testing.T) {
 	s.says(gaveUp(3)+"\n"+claims(4), tells(homeLink), up, refused(3))
 }
 
+// duplicate is the home agent's word that another host has a home address.
+func duplicate(home, agent netip.Addr) migrate.Acknowledged {
+	return migrate.Acknowledged{HomeAddress: home, HomeAgent: agent, Status: uint8(mobility.StatusDADFailed)}
+}
+
 // Who hears that another host has its address makes another one, on the IKE_SA that there is.
 func TestRFC5026_5_3_2_Duplicate(t *testing.T) {
 	s := begun(t)
 	s.says(took(0), granted(0))
-	s.step("", migrate.Duplicate{HomeAddress: OtherHoA, HomeAgent: HA}, migrate.Duplicate{HomeAddress: made(0), HomeAgent: CN})
+	s.step("", duplicate(OtherHoA, HA), duplicate(made(0), CN))
 	s.step(fmt.Sprintf("report duplicate ha: another host has it\n%s\nvacate ha %s\n%s", gaveUp(0), made(0), claims(1)),
-		migrate.Duplicate{HomeAddress: made(0), HomeAgent: HA})
-	s.step("", migrate.Duplicate{HomeAddress: made(0), HomeAgent: HA})
+		duplicate(made(0), HA))
+	s.step("", duplicate(made(0), HA))
 	s.says(took(1), granted(1))
 }
 
@@ -134,7 +139,7 @@ func TestDuplicateOfAnAssignedAddress(t *testing.T) {
 	s := newTenant(t, migrate.ProtectBinding)
 	s.step(asks1, at1)
 	s.says(settled, assigned(HoA), up)
-	effects := s.node.Step(s.now, migrate.Duplicate{HomeAddress: HoA, HomeAgent: HA})
+	effects := s.node.Step(s.now, duplicate(HoA, HA))
 	last := effects[len(effects)-1].(migrate.Tell).Command.(spd.Key)
 	if !last.Demand.Unassigned || last.Demand.Wished != HoA.Next() {
 		t.Errorf("it asks for %+v", last.Demand)
@@ -155,7 +160,7 @@ func TestDuplicateOfAnAssignedAddress(t *testing.T) {
 // A configured home address stays, and people are told.
 func TestDuplicateOfAConfiguredAddress(t *testing.T) {
 	s := newScript(t, true, Home("ha", true))
-	s.step("report duplicate ha: another host has it", migrate.Duplicate{HomeAddress: HoA, HomeAgent: HA})
+	s.step("report duplicate ha: another host has it", duplicate(HoA, HA))
 }
 
 // A prefix under which no address can be made is as none.

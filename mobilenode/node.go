@@ -54,8 +54,8 @@ func (n *Node) Step(now time.Time, in migrate.Input) []migrate.Effect {
 	case migrate.Tick:
 	case migrate.HomeAgents:
 		n.foundHomeAgents(in)
-	case migrate.Duplicate:
-		n.renounce(in)
+	case migrate.Acknowledged:
+		n.acknowledged(in)
 	case migrate.End:
 		n.emit(migrate.Discard(n.image.Disinherit())...)
 		for _, t := range n.tenancies {

@@ -176,7 +176,7 @@ func TestNeverAtALossWithoutAnyAddress(t *testing.T) {
 					step(migrate.Tick{})
 				}
 			case 7:
-				step(migrate.Duplicate{HomeAddress: onHost, HomeAgent: HA})
+				step(duplicate(onHost, HA))
 			}
 			tenancy := s.node.tenancies[0]
 			settled := tenancy.address.IsValid() && len(sas) > 0

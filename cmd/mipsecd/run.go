@@ -74,7 +74,7 @@ func run(ctx context.Context, cfg *configs.Config) error {
 	opt.HomeAddresses = homeInterface{cfg.HomeInterface}
 	opt.Addresses = usable(ctx, watcher, cfg)
 	opt.HomeAgents = homeAgents{ctx, cfg.Discoveries}
-	if opt.Duplicates, err = duplicates(ctx, cfg); err != nil {
+	if opt.Acknowledged, err = acknowledgements(ctx, cfg); err != nil {
 		return err
 	}
 

@@ -28,6 +28,8 @@ func TestItems(t *testing.T) {
 				for _, begins := range []lab.Node{lab.MN, lab.HA} {
 					t.Run("policies of an administrator, begun by "+string(begins), j.keysPolicies(begins))
 				}
+				t.Run("K bit of the mobile node alone", j.keptByOne(lab.MN))
+				t.Run("K bit of the home agent alone", j.keptByOne(lab.HA))
 				t.Run("11 leaving home again", j.leaveAgain)
 				j.policies = "mipsecd"
 				t.Run("2 reqids that somebody else has", j.avoidReqids)
@@ -127,6 +129,28 @@ func (j job) unheard(t *testing.T) {
 
 // reportsToDrown is how many changes of a policy take up all the room that mipsecd has the kernel keep for reports.
 const reportsToDrown = 20000
+
+// keptByOne moves while one side alone would take the IKE_SA along: another one is set up, and its SAs serve.
+func (j job) keptByOne(n lab.Node) func(*testing.T) {
+	j.kOnly, j.brisk = n, true
+	return j.setUpAnew
+}
+
+func (j job) setUpAnew(t *testing.T) {
+	s, k := j.away(t)
+	ike := s.ikeSA(t, lab.Foreign1.Address)
+	m := s.depart(t, lab.Foreign2)
+	if s.acknowledged(t, m).KeyMobility {
+		t.Error("K bit in the Binding Acknowledgement")
+	}
+	s.keyed(t, binding, lab.HoA, k.binding)
+	s.keyed(t, payload, lab.Foreign2.Address, k.payload)
+	if now := s.ikeSA(t, lab.Foreign2.Address); now == ike {
+		t.Errorf("the IKE_SA is %s as before", ike)
+	}
+	s.arrive(t, m)
+	s.protected(t)
+}
 
 // leaveAgain comes home and leaves again: nothing is keyed anew.
 func (j job) leaveAgain(t *testing.T) {

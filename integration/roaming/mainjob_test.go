@@ -15,6 +15,7 @@ type job struct {
 	kernel    string // interface to the kernel, of mipsecd and of the mobility daemon
 	policies  string // whose they are: "external", the mobility daemon's, or "mipsecd"
 	kBit      bool
+	kOnly     lab.Node // which alone has the K bit; both if empty
 	kmAddress bool     // the mobility daemon's MIGRATE has it
 	asks      lab.Node // which mipsecd makes sure every second that the other is alive; none if empty
 	hasty     bool     // mipsecd gives a key exchange up soon
@@ -80,11 +81,14 @@ func (j job) usesMLKEM(t *testing.T, s *scenario, exchange string) {
 // configure configures the mobility daemons.
 func (j job) configure(t *testing.T) func(lab.Node, *mobilityd.Config) {
 	return func(n lab.Node, c *mobilityd.Config) {
-		if c.KeyMobility = j.kBit; j.policies == "external" {
+		if c.KeyMobility = j.keepsKeys(n); j.policies == "external" {
 			c.Migrator, c.KMAddress = openBackend(t, j.kernel, n), j.kmAddress
 		}
 	}
 }
+
+// keepsKeys reports whether a host has the K bit.
+func (j job) keepsKeys(n lab.Node) bool { return j.kBit && (j.kOnly == "" || j.kOnly == n) }
 
 // keys are what protects the mobile node's traffic.
 type keys struct{ binding, homeTest, payload pair }

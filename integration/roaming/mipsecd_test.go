@@ -72,7 +72,7 @@ func (j job) settings(n lab.Node) string {
 		liveness = "1s"
 	}
 	config := fmt.Sprintf("kernel = %q\npolicies = %q\nk-bit = %t\nliveness = %q\nlog-level = \"debug\"\n"+
-		"protect = [\"binding\", \"home-test\", \"payload\"]\n", j.kernel, j.policies, j.kBit, liveness)
+		"protect = [\"binding\", \"home-test\", \"payload\"]\n", j.kernel, j.policies, j.keepsKeys(n), liveness)
 	if j.hasty {
 		config += "timing.retransmit = \"100ms\"\ntiming.tries = 2\n"
 	}

@@ -107,6 +107,8 @@ func command(c spd.Command) string {
 		return fmt.Sprintf("lost %s %s", c.Peer, c.ID)
 	case spd.Vacate:
 		return fmt.Sprintf("vacate %s %s", c.Peer, c.Address)
+	case spd.Reauthenticate:
+		return "reauthenticate " + c.Peer
 	case spd.Terminate:
 		return "terminate " + c.Peer
 	case spd.Superseded:

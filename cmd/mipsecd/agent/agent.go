@@ -38,8 +38,8 @@ type Options struct {
 	HomeAddresses HomeAddresses
 	// HomeAgents finds those whose addresses are not configured; nil where all are.
 	HomeAgents HomeAgents
-	// Duplicates tells of home addresses of this host's that another one has; nil if nobody listens.
-	Duplicates <-chan migrate.Duplicate
+	// Acknowledged tells of Binding Acknowledgements for home addresses of this host's; nil if nobody listens.
+	Acknowledged <-chan migrate.Acknowledged
 	// Watch is told what happens: ikev2.Traced, ikev2.Dropped, spd.Notice, ByHand, migrate.Report or Failure. It is called
 	// from several goroutines.
 	Watch func(time.Time, any)

@@ -17,6 +17,7 @@ import (
 	"mipsecd/internal/secret"
 	"mipsecd/internal/vnet"
 	"mipsecd/migrate"
+	"mipsecd/mobility"
 )
 
 const (
@@ -82,9 +83,9 @@ func (f foundAt) Find(string, netip.Addr) ([]netip.Addr, error) { return f, nil 
 // running is an agent that can be stopped.
 type running struct {
 	*agent.Agent
-	addresses  chan migrate.Addresses
-	duplicates chan migrate.Duplicate
-	stop       func()
+	addresses    chan migrate.Addresses
+	acknowledged chan migrate.Acknowledged
+	stop         func()
 }
 
 // start runs an agent on a host that can send from these addresses, until it is stopped or the test ends.
@@ -114,8 +115,8 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 	list := make(chan migrate.Addresses, 1)
 	list <- migrate.Addresses{List: addresses}
 	opt.Addresses = list
-	duplicates := make(chan migrate.Duplicate, 1)
-	opt.Duplicates = duplicates
+	acknowledged := make(chan migrate.Acknowledged, 1)
+	opt.Acknowledged = acknowledged
 	a := agent.New(opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -126,7 +127,7 @@ func (w *town) start(h *sim.Host, config string, addresses ...netip.Addr) runnin
 			w.t.Error(h.Name, err)
 		}
 	})
-	r := running{a, list, duplicates, func() {
+	r := running{a, list, acknowledged, func() {
 		cancel()
 		all.Wait()
 	}}
@@ -279,7 +280,9 @@ func TestAutoconfiguredHomeAddress(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	again.duplicates <- migrate.Duplicate{HomeAddress: b.HomeAddress, HomeAgent: haAddress}
+	again.acknowledged <- migrate.Acknowledged{
+		HomeAddress: b.HomeAddress, HomeAgent: haAddress, Status: uint8(mobility.StatusDADFailed),
+	}
 	another := func(x agent.Binding) bool { return x.HomeAddress != b.HomeAddress }
 	here, there := w.bindingWhere(again, another), w.bindingWhere(homeAgent, another)
 	if here.HomeAddress != there.HomeAddress || mn.IsLocal(b.HomeAddress) || !mn.IsLocal(here.HomeAddress) {

@@ -45,8 +45,8 @@ func (a *Agent) runRole(ctx context.Context, stop context.CancelCauseFunc) {
 			a.hear()
 		case here := <-a.opt.Addresses:
 			a.step(here)
-		case d := <-a.opt.Duplicates:
-			a.step(d)
+		case ack := <-a.opt.Acknowledged:
+			a.step(ack)
 		case call := <-a.calls:
 			call()
 		case <-ctx.Done():

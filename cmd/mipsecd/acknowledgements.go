@@ -15,9 +15,9 @@ import (
 	"mipsecd/mobility"
 )
 
-// duplicates tells of the Binding Acknowledgements which say that another host has a home address of this one's, and which are
-// heard beside the mobility daemon. One that a policy wants protected the kernel delivers only if it was.
-func duplicates(ctx context.Context, cfg *configs.Config) (<-chan migrate.Duplicate, error) {
+// acknowledgements tells of the Binding Acknowledgements, which are heard beside the mobility daemon. One that a policy wants
+// protected the kernel delivers only if it was.
+func acknowledgements(ctx context.Context, cfg *configs.Config) (<-chan migrate.Acknowledged, error) {
 	binds := func(h migrate.Home) bool { return h.Mobility == migrate.MobileIPv6 }
 	if cfg.Role != configs.MobileNode || !slices.ContainsFunc(cfg.Homes, binds) {
 		return nil, nil
@@ -32,7 +32,7 @@ func duplicates(ctx context.Context, cfg *configs.Config) (<-chan migrate.Duplic
 		return nil, fmt.Errorf("listening for Binding Acknowledgements: %w", err)
 	}
 	context.AfterFunc(ctx, func() { socket.Close() })
-	out := make(chan migrate.Duplicate)
+	out := make(chan migrate.Acknowledged)
 	go func() {
 		for buf := make([]byte, 4096); ; {
 			n, about, from, err := conn.ReadFrom(buf)
@@ -42,12 +42,12 @@ func duplicates(ctx context.Context, cfg *configs.Config) (<-chan migrate.Duplic
 			if err != nil || about == nil {
 				continue // an ICMPv6 error about something that another socket has sent
 			}
-			d, ok := duplicate(buf[:n], from, about.Dst)
+			a, ok := acknowledgement(buf[:n], from, about.Dst)
 			if !ok {
 				continue
 			}
 			select {
-			case out <- d:
+			case out <- a:
 			case <-ctx.Done():
 				return
 			}
@@ -56,16 +56,17 @@ func duplicates(ctx context.Context, cfg *configs.Config) (<-chan migrate.Duplic
 	return out, nil
 }
 
-// duplicate reads a Mobility Header that is a Binding Acknowledgement of that status.
-func duplicate(mh []byte, from net.Addr, to net.IP) (d migrate.Duplicate, ok bool) {
+// acknowledgement reads a Mobility Header that is a Binding Acknowledgement.
+func acknowledgement(mh []byte, from net.Addr, to net.IP) (a migrate.Acknowledged, ok bool) {
 	m, err := mobility.ParseMH(mh)
 	ack, isAck := m.(mobility.BindingAck)
 	sender, isIP := from.(*net.IPAddr)
-	if err != nil || !isAck || !isIP || ack.Status != mobility.StatusDADFailed {
-		return d, false
+	if err != nil || !isAck || !isIP {
+		return a, false
 	}
+	a.Status, a.KeyMobility = uint8(ack.Status), ack.KeyMobility
 	var okHA, okHoA bool
-	d.HomeAgent, okHA = netip.AddrFromSlice(sender.IP)
-	d.HomeAddress, okHoA = netip.AddrFromSlice(to)
-	return d, okHA && okHoA
+	a.HomeAgent, okHA = netip.AddrFromSlice(sender.IP)
+	a.HomeAddress, okHoA = netip.AddrFromSlice(to)
+	return a, okHA && okHoA
 }
