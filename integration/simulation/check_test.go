@@ -15,9 +15,9 @@ import (
 const (
 	// settling: what one side does by itself, when its parts have told each other.
 	settling = 3 * time.Second
-	// healing: what takes both sides: until one has found out that it is alone, and has tried for as long as it does, and
-	// all that was made before a movement is replaced.
-	healing = 100 * time.Second
+	// healing: what takes both sides: until one has given up asking (32 s), the other has found out by a check of liveness
+	// (60 s) and given up, too, and all that was made before is replaced.
+	healing = 130 * time.Second
 )
 
 // check finds out what is wrong with the keys of a mobile node, and ends the test if that lasts too long.
@@ -104,6 +104,7 @@ func opposite(complain complainer, a string, sas []spd.SA, b string, others []sp
 // and the home agent, the same Child SAs, and in their kernels exactly the SAs of these.
 func (w *world) agrees() {
 	w.t.Helper()
+	w.rest()
 	theirs := map[string][]ikev2.SAStatus{}
 	for _, s := range w.ha.status() {
 		theirs[s.Peer] = append(theirs[s.Peer], s)
@@ -129,6 +130,16 @@ func (w *world) agrees() {
 		total += 2 * children
 	}
 	w.ha.holds(total)
+}
+
+// rest waits for what happens to be under way: SAs are rekeyed at all times.
+func (w *world) rest() {
+	for range 30 {
+		if !slices.ContainsFunc(w.nodes, func(n *mobileNode) bool { return len(n.trouble) > 0 }) {
+			return
+		}
+		w.pass(time.Second)
+	}
 }
 
 // sameChildren reports whether the pairs of one side are those of the other.

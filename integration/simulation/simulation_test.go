@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"flag"
 	"math/rand/v2"
 	"net/netip"
 	"testing"
@@ -9,11 +10,14 @@ import (
 	"mipsecd/spd"
 )
 
+// What happens is the same each time; another seed has something else happen.
+var seed = flag.Uint64("seed", 1, "what decides everything that is random")
+
 // TestThousandMobileNodes has a thousand mobile nodes move about for an hour, be rekeyed, crash and be meddled with, over a
 // network that loses, repeats and reorders packets. Then all has to be in order, and when all is ended nothing left.
 func TestThousandMobileNodes(t *testing.T) {
-	t.Run("policies of the mobility daemon", func(t *testing.T) { simulate(t, rand.Uint64(), fleetOfDaemons, false) })
-	t.Run("policies of mipsecd", func(t *testing.T) { simulate(t, rand.Uint64(), fleetOfMipsecd, true) })
+	t.Run("policies of the mobility daemon", func(t *testing.T) { simulate(t, *seed, fleetOfDaemons, false) })
+	t.Run("policies of mipsecd", func(t *testing.T) { simulate(t, *seed, fleetOfMipsecd, true) })
 }
 
 func simulate(t *testing.T, seed uint64, size int, own bool) {
