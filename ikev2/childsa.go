@@ -65,7 +65,7 @@ func (e *Engine) install(sa *ikeSA, c *childSA, larva spd.SAID, toUs, toPeer spd
 	e.emit(Install{sa.peer.Name, one(spd.Out, c.out, toPeer)})
 	c.demand.Acquire, c.demand.First = 0, spd.Traffic{}
 	c.installed = e.now
-	c.outAt = spd.Endpoints{Src: c.demand.Local, Dst: c.demand.Remote}
+	c.outAt = c.demand.Endpoints()
 	c.inAt = c.outAt.Reverse()
 	c.ike = sa
 	sa.children = append(sa.children, c)

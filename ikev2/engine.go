@@ -153,12 +153,17 @@ type SetEncap struct {
 // Remove wants an SA out of the kernel.
 type Remove struct{ ID spd.SAID }
 
-// Verify asks whether an SA is in the kernel, from this source. If it is not, the command spd.Expired is to follow, so that
-// the pair be replaced.
+// Verify asks whether an SA is in the kernel and has left the endpoints from which it was to move: if it has moved on, that is
+// reported. If it is not, or has not, the command spd.Expired is to follow, so that the pair be replaced.
 type Verify struct {
 	Peer string
 	ID   spd.SAID
-	Src  netip.Addr
+	Left spd.Endpoints
+}
+
+// Holds reports whether an SA is the one that is looked for, and has left.
+func (v Verify) Holds(sa spd.SA) bool {
+	return sa.Proto == v.ID.Proto && sa.SPI == v.ID.SPI && sa.Endpoints != v.Left
 }
 
 // AllocSPI wants an inbound SPI from the kernel; the JobDone has a uint32.

@@ -50,55 +50,54 @@ func (e *Engine) removeMoved(peer string, change spd.EndpointChange) {
 // verifyMoved makes sure that a pair which was made just before the report came has moved with its policies, once both of
 // them must have; and so that one has that may have taken over from an orphan of another engine's, which the kernel may have
 // moved in its place.
-func (e *Engine) verifyMoved(c *childSA, oldIn, oldOut spd.SAID) {
-	if e.now.Sub(c.installed) > supersededLife {
-		return
+func (e *Engine) verifyMoved(c *childSA, was spd.Endpoints) {
+	if e.now.Sub(c.installed) <= supersededLife {
+		e.verifyLater(c, was)
 	}
-	e.verifyLater(c, oldIn, oldOut)
 }
 
-// verifyLater makes sure of a pair that may not have moved, and have kept the names of before, once it should have.
-func (e *Engine) verifyLater(c *childSA, former ...spd.SAID) {
-	c.former = append(c.former, former...)
+// verifyLater makes sure, once it should have moved, of a pair that may have stayed where its outbound SA was.
+func (e *Engine) verifyLater(c *childSA, was spd.Endpoints) {
+	c.former = append(c.former, espID(was.Src, c.in), espID(was.Dst, c.out))
 	e.after(reportDelay, func() {
-		if c.ike != nil && !c.deleting {
-			e.emit(Verify{Peer: c.demand.Peer, ID: c.inID(), Src: c.demand.Remote})
-			e.emit(Verify{Peer: c.demand.Peer, ID: c.outID(), Src: c.demand.Local})
+		if c.ike != nil && !c.deleting && was != c.demand.Endpoints() {
+			e.emit(Verify{Peer: c.demand.Peer, ID: c.inID(), Left: was.Reverse()})
+			e.emit(Verify{Peer: c.demand.Peer, ID: c.outID(), Left: was})
 		}
 	})
 }
 
 // movedTogether has the role see to it that all SAs of one reqid follow, of which the kernel may have moved only one.
 func (e *Engine) movedTogether(children []*childSA, c spd.MoveSAs) {
-	former := map[*childSA]spd.SAID{}
+	was := map[*childSA]spd.Endpoints{}
 	for _, child := range children {
-		if id, ok := child.reported(c.Change); ok {
-			former[child] = id
+		if out, ok := child.reported(c.Change); ok {
+			was[child] = out
 		}
 	}
-	if len(former) < 2 {
+	if len(was) < 2 {
 		return
 	}
-	e.notify(spd.MovedTogether{Moved: c, SAs: len(former)})
+	e.notify(spd.MovedTogether{Moved: c, SAs: len(was)})
 	for _, child := range children {
-		if id, ok := former[child]; ok {
-			e.verifyLater(child, id)
+		if out, ok := was[child]; ok {
+			e.verifyLater(child, out)
 		}
 	}
 }
 
-// reported notes where the kernel has one of the SAs by a report, and is what that SA was called before. Not ok if the report
-// is about neither.
-func (c *childSA) reported(m spd.EndpointChange) (former spd.SAID, ok bool) {
+// reported notes where the kernel has one of the SAs by a report, and is where the pair was, outbound. Not ok if the report is
+// about neither.
+func (c *childSA) reported(m spd.EndpointChange) (was spd.Endpoints, ok bool) {
 	switch {
 	case c.demand.Mode != m.Mode || m.Old == m.New:
-		return former, false
+		return was, false
 	case (m.Reqid == 0 || m.Reqid == c.demand.ReqidOut) && c.outAt == m.Old:
 		c.outAt = m.New
-		return espID(m.Old.Dst, c.out), true
+		return m.Old, true
 	case (m.Reqid == 0 || m.Reqid == c.demand.ReqidIn) && c.inAt == m.Old:
 		c.inAt = m.New
-		return espID(m.Old.Dst, c.in), true
+		return m.Old.Reverse(), true
 	}
-	return former, false
+	return was, false
 }

@@ -148,6 +148,30 @@ func TestRekeyedWhileMovingAndLeftBehind(t *testing.T) {
 	}
 }
 
+// What has moved on meanwhile, as the next report will say, is not replaced.
+func TestMovedOnBeforeItIsVerified(t *testing.T) {
+	w, mn, _ := established(t, options{}, returnRoute)
+	w.move(path1, path2, true, true)
+	path3 := spd.Path{Local: coa3, Remote: haa}
+	for _, c := range changesOf(mn, path2, path3) {
+		mn.migrate(c)
+	}
+	w.pass(2 * reportDelay)
+	w.script(``)
+	for _, h := range w.hosts {
+		h.tell(spd.Relocate{Peer: h.peer.Name, Path: map[string]spd.Path{"MN": path3, "HA": reversed(path3)}[h.name], Keep: true})
+		for _, c := range changesOf(h, path2, path3) {
+			if h != mn {
+				h.migrate(c)
+			}
+			h.tell(spd.MoveSAs{Peer: h.peer.Name, Change: c})
+		}
+	}
+	w.pass(2 * reportDelay)
+	w.script(``)
+	w.settled(1)
+}
+
 // overlap has a host rekey its tunnel, whose old pair stays as long as w.lose is not set anew.
 func (w *world) overlap(h *host) {
 	w.losing("INFORMATIONAL", -1)

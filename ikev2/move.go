@@ -184,10 +184,10 @@ func (e *Engine) moveSAs(c spd.MoveSAs) {
 		children = append(children, sa.children...)
 	}
 	for _, child := range children {
-		in, out := child.inID(), child.outID()
+		in, out, was := child.inID(), child.outID(), child.demand.Endpoints()
 		if child.demand.Readdress(c.Change) {
 			e.notify(spd.ChildMoved{Demand: child.demand, OldIn: in, OldOut: out, In: child.inID(), Out: child.outID()})
-			e.verifyMoved(child, in, out)
+			e.verifyMoved(child, was)
 			if child.ike != nil {
 				e.reencapsulate(child)
 			}

@@ -3,6 +3,7 @@ package ikev2
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -223,7 +224,7 @@ func (h *host) step(in Input) {
 			case Remove:
 				h.w.check(h.remove(f.ID))
 			case Verify:
-				if sa, there := h.sas[f.ID]; !there || sa.Endpoints.Src != f.Src {
+				if !slices.ContainsFunc(slices.Collect(maps.Values(h.sas)), f.Holds) {
 					inputs = append(inputs, Command{spd.Expired{Peer: f.Peer, ID: f.ID}})
 				}
 			case AllocSPI:

@@ -41,6 +41,9 @@ type Demand struct {
 	Acquire uint32
 }
 
+// Endpoints are those of the outbound SA.
+func (d Demand) Endpoints() Endpoints { return Endpoints{Src: d.Local, Dst: d.Remote} }
+
 func (d Demand) String() string {
 	return fmt.Sprintf("%s with %s (%s, %s - %s)", d.Name, d.Peer, d.Mode, d.Local, d.Remote)
 }

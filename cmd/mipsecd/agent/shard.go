@@ -107,7 +107,7 @@ func (s *shard) verify(v ikev2.Verify) {
 		s.agent.failed("listing the SAs", err)
 		return
 	}
-	if !slices.ContainsFunc(sas, func(sa spd.SA) bool { return sa.ID() == v.ID && sa.Endpoints.Src == v.Src }) {
+	if !slices.ContainsFunc(sas, v.Holds) {
 		s.inbox.put(ikev2.Command{Command: spd.Expired{Peer: v.Peer, ID: v.ID}})
 	}
 }
