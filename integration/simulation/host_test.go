@@ -159,7 +159,7 @@ func (h *host) carryOut(i int, effect ikev2.Effect) {
 			h.w.t.Error(err)
 		}
 	case ikev2.Verify:
-		if !h.has(f.ID, f.Src) {
+		if h.stays(f) {
 			later(func() ikev2.Input { return ikev2.Command{Command: spd.Expired{Peer: f.Peer, ID: f.ID}} })
 		}
 	case ikev2.AllocSPI:
@@ -187,11 +187,9 @@ func (h *host) carryOut(i int, effect ikev2.Effect) {
 	}
 }
 
-// has reports whether an SA from an address is in the kernel.
-func (h *host) has(id spd.SAID, src netip.Addr) bool {
-	return slices.ContainsFunc(h.backend.SAsBetween(src, id.Dst), func(sa spd.SA) bool {
-		return sa.ID() == id && sa.Endpoints.Src == src
-	})
+// stays reports whether an SA has not left the endpoints from which it was to move.
+func (h *host) stays(v ikev2.Verify) bool {
+	return slices.ContainsFunc(h.backend.SAsBetween(v.Left.Src, v.Left.Dst), func(sa spd.SA) bool { return sa.SPI == v.ID.SPI })
 }
 
 // datagram takes one to the engine that it is for.
