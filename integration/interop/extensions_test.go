@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"mipsecd/integration/lab"
 	"mipsecd/internal/uml"
@@ -165,7 +166,7 @@ func TestStrongSwanAuthLifetime(t *testing.T) {
 // section 2.8: who answers may use them first).
 func (x *meeting) renewed(t *testing.T, before agreement, start func()) {
 	t.Helper()
-	ping := lab.StartPing(t, lab.CN, lab.HoA)
+	ping := lab.StartPing(t, lab.CN, lab.HoA, 100*time.Millisecond)
 	pingAnswered(t, ping)
 	start()
 	after := x.replaced(t, func(now agreement) bool {

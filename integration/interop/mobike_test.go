@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"testing"
+	"time"
 
 	"mipsecd/integration/lab"
 	"mipsecd/internal/uml"
@@ -241,7 +242,7 @@ func roam(t *testing.T, o outside, warrior, gateway string) {
 	}
 	ping(t, lab.MN)
 	ike, child := r.stands(t, 0)
-	running := lab.StartPing(t, lab.CN, lab.HoA)
+	running := lab.StartPing(t, lab.CN, lab.HoA, 100*time.Millisecond)
 	arrived := func(i int) {
 		t.Helper()
 		pingAnswered(t, running)

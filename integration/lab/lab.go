@@ -56,12 +56,25 @@ const homeRouterMAC = "02:00:00:00:00:01"
 // Build builds the lab with the mobile node at home, and takes it down when the test ends.
 func Build(t testing.TB) {
 	t.Helper()
+	addHosts(t, nodes...)
+	join(t, "type veth peer name home netns mn", `
+		link add foreign1 type veth peer name foreign1 netns mn
+		link add foreign2 type veth peer name foreign2 netns mn`)
+	MN.mustIP(t, fmt.Sprintf(`
+		link set lo up
+		addr add %s/128 dev lo home nodad`, HoA))
+	Attach(t, Home)
+}
+
+// addHosts adds hosts, and takes them away when the test ends.
+func addHosts(t testing.TB, hosts ...Node) {
+	t.Helper()
 	t.Cleanup(func() {
-		for _, n := range nodes {
+		for _, n := range hosts {
 			uml.Sh(t, "ip netns del %s", n)
 		}
 	})
-	for _, n := range nodes {
+	for _, n := range hosts {
 		uml.Sh(t, "ip netns add %s", n)
 		n.sysctl(t, "ipv6/conf/all/accept_dad", "0")
 		n.sysctl(t, "ipv6/conf/default/accept_dad", "0")
@@ -71,13 +84,15 @@ func Build(t testing.TB) {
 		n.sysctl(t, "ipv6/conf/all/forwarding", "1")
 	}
 	HA.sysctl(t, "ipv6/conf/all/proxy_ndp", "1")
+}
 
+// join joins router, correspondent and home agent. The home link is of a kind, and the foreign links are made by commands.
+func join(t testing.TB, home, foreign string) {
+	t.Helper()
 	Router.mustIP(t, `
 		link set lo up
 		link add cn type veth peer name internet netns cn
-		link add ha type veth peer name internet netns ha
-		link add foreign1 type veth peer name foreign1 netns mn
-		link add foreign2 type veth peer name foreign2 netns mn
+		link add ha type veth peer name internet netns ha`+foreign+`
 		addr add 2001:db8:c::1/64 dev cn
 		addr add 2001:db8:f::1/64 dev ha
 		addr add 2001:db8:2::1/64 dev foreign1
@@ -94,16 +109,12 @@ func Build(t testing.TB) {
 		route add default via 2001:db8:c::1`)
 	HA.mustIP(t, fmt.Sprintf(`
 		link set lo up
-		link add home address %s type veth peer name home netns mn
+		link add home address %s %s
 		link set internet up
 		link set home up
 		addr add 2001:db8:f::100/64 dev internet
 		addr add 2001:db8:1::1/64 dev home
-		route add default via 2001:db8:f::1`, homeRouterMAC))
-	MN.mustIP(t, fmt.Sprintf(`
-		link set lo up
-		addr add %s/128 dev lo home nodad`, HoA))
-	Attach(t, Home)
+		route add default via 2001:db8:f::1`, homeRouterMAC, home))
 }
 
 // Attach brings a link of the mobile node up, with its address on that link, and makes the link's router the default
@@ -111,16 +122,21 @@ func Build(t testing.TB) {
 // Advertisement would tell it: until the home agent has deleted the binding, it could not ask (RFC 6275 section 11.5.5).
 func Attach(t testing.TB, link Link) {
 	t.Helper()
+	MN.attach(t, link, link.Address)
+}
+
+func (n Node) attach(t testing.TB, link Link, address netip.Addr) {
+	t.Helper()
 	flags := "nodad"
 	if link == Home {
 		flags = "home nodad"
 	}
-	MN.mustIP(t, fmt.Sprintf(`
+	n.mustIP(t, fmt.Sprintf(`
 		link set %[1]s up
 		addr add %[2]s/64 dev %[1]s %[4]s
-		route replace default via %[3]s dev %[1]s`, link.Name, link.Address, link.router, flags))
+		route replace default via %[3]s dev %[1]s`, link.Name, address, link.router, flags))
 	if link == Home {
-		MN.mustIP(t, fmt.Sprintf("neigh replace %s lladdr %s dev home nud permanent", HomeAgent, homeRouterMAC))
+		n.mustIP(t, fmt.Sprintf("neigh replace %s lladdr %s dev home nud permanent", HomeAgent, homeRouterMAC))
 	}
 }
 

@@ -12,9 +12,10 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 )
 
-// Ping is a ping process on one of the hosts, ten times a second.
+// Ping is a ping process on one of the hosts.
 type Ping struct {
 	cmd *exec.Cmd
 
@@ -26,10 +27,10 @@ type Ping struct {
 	ended    bool
 }
 
-// StartPing starts to ping an address from a host, until the test ends.
-func StartPing(t testing.TB, from Node, to netip.Addr) *Ping {
+// StartPing starts to ping an address from a host so often, until the test ends.
+func StartPing(t testing.TB, from Node, to netip.Addr, every time.Duration) *Ping {
 	t.Helper()
-	p := &Ping{cmd: exec.Command("ping", "-n", "-O", "-i", "0.1", to.String()), answered: map[int]bool{}}
+	p := &Ping{cmd: exec.Command("ping", "-n", "-O", "-i", fmt.Sprint(every.Seconds()), to.String()), answered: map[int]bool{}}
 	p.changed = sync.NewCond(&p.mu)
 	out, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -34,6 +34,9 @@ type Config struct {
 	// Duplicate: the home agent finds another host with the home address on the home link.
 	Duplicate bool
 
+	// Beside another binding on the same host, this one shares with it what is there once.
+	Beside bool
+
 	// HomeLink is the home agent's interface where it answers neighbor solicitations for the HoA.
 	HomeLink string
 	// IP gives commands to iproute2, one a line, on this daemon's host.

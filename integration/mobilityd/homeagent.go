@@ -31,7 +31,10 @@ func StartHomeAgent(c Config) (*HomeAgent, error) {
 		return nil, err
 	}
 	h := &HomeAgent{Config: c, careOf: c.HomeAddress}
-	setup := []string{anyCareOf(spd.HomeOpt), addPolicy(c.homeOption(spd.In))}
+	setup := []string{addPolicy(c.homeOption(spd.In))}
+	if !c.Beside {
+		setup = append(setup, anyCareOf(spd.HomeOpt))
+	}
 	if c.Migrator != nil {
 		setup = append(setup, c.addBinding(atHA)...)
 	}
@@ -69,7 +72,7 @@ func (h *HomeAgent) receive() {
 		if err != nil {
 			return
 		}
-		if bu, ok := message.(mobility.BindingUpdate); ok {
+		if bu, ok := message.(mobility.BindingUpdate); ok && from == h.HomeAddress {
 			h.answer(bu, from)
 		}
 	}
@@ -82,7 +85,7 @@ func (h *HomeAgent) answer(bu mobility.BindingUpdate, from netip.Addr) {
 	defer h.mu.Unlock()
 	ack := mobility.BindingAck{Sequence: bu.Sequence, KeyMobility: bu.KeyMobility && h.KeyMobility}
 	switch {
-	case !bu.HomeReg || from != h.HomeAddress:
+	case !bu.HomeReg:
 		ack.Status = mobility.StatusNotHomeAgent
 	case h.known && int16(bu.Sequence-h.sequence) <= 0:
 		ack.Status, ack.Sequence = mobility.StatusSequenceOutOfWindow, h.sequence

@@ -90,7 +90,7 @@ func (b bootstrap) run(t *testing.T, kernel string) {
 		}
 	}
 	s.register(t, home, func(*mobilityd.Config) {}, mobility.StatusAccepted)
-	s.ping = lab.StartPing(t, lab.CN, home)
+	s.ping = lab.StartPing(t, lab.CN, home, 100*time.Millisecond)
 	s.answered(t)
 	capture := s.captures[lab.Foreign1]
 	for _, exposed := range capture.Exposed(t, home) {

@@ -106,7 +106,7 @@ func start(t *testing.T, n lab.Node, config string) *process {
 	dir := t.TempDir()
 	p := &process{node: n, control: filepath.Join(dir, "control"), file: filepath.Join(dir, "mipsecd.toml")}
 	must(t, os.WriteFile(p.file, fmt.Appendf(nil, "control-socket = %q\n%s", p.control, config), 0o600))
-	for _, mn := range []mobileNode{owner, thief} {
+	for _, mn := range append([]mobileNode{owner, thief}, fleet...) {
 		must(t, os.WriteFile(filepath.Join(dir, mn.identity), []byte("for the lab alone, a secret of "+mn.identity), 0o600))
 	}
 	t.Cleanup(func() {

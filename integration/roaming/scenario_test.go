@@ -86,7 +86,7 @@ func (s *scenario) startDaemon(t *testing.T, n lab.Node) {
 // startPing begins to ping the HoA. From now on only movements excuse a loss.
 func (s *scenario) startPing(t *testing.T, from lab.Node) {
 	t.Helper()
-	s.ping = lab.StartPing(t, from, lab.HoA)
+	s.ping = lab.StartPing(t, from, lab.HoA, 100*time.Millisecond)
 	s.answered(t)
 }
 
