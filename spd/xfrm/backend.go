@@ -118,15 +118,15 @@ func (b *Backend) Install(sa spd.SA) error {
 }
 
 func (b *Backend) install(id spd.SAID, body []byte) error {
-	if !b.unreserve(id) {
+	if !b.isReserved(id) {
 		return b.requests.do(msgNewSA, body)
 	}
 	err := b.requests.do(msgUpdSA, body)
 	switch {
-	case errors.Is(err, unix.ESRCH): // the larval SA has expired meanwhile
+	case err == nil:
+		b.unreserve(id)
+	case errors.Is(err, unix.ESRCH): // the larval SA is gone; until its end is reported, its name stays reserved for that
 		return b.requests.do(msgNewSA, body)
-	case err != nil:
-		b.reserve(id)
 	}
 	return err
 }
@@ -137,6 +137,12 @@ func (b *Backend) reserve(id spd.SAID) {
 	b.reserved[id] = true
 }
 
+func (b *Backend) isReserved(id spd.SAID) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reserved[id]
+}
+
 // unreserve forgets a larval SA, and tells whether there was one to forget.
 func (b *Backend) unreserve(id spd.SAID) bool {
 	b.mu.Lock()
@@ -144,6 +150,13 @@ func (b *Backend) unreserve(id spd.SAID) bool {
 	was := b.reserved[id]
 	delete(b.reserved, id)
 	return was
+}
+
+// unreserveAll forgets all larval SAs.
+func (b *Backend) unreserveAll() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	clear(b.reserved)
 }
 
 // SetEncap changes the ports of an SA by setting it as it is, but for them: of an SA that is in use Linux takes over the

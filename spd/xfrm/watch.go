@@ -25,7 +25,7 @@ func (b *Backend) watch() {
 			// The kernel tells of a loss before what it had kept by then, and goes on losing in silence until that is
 			// read. Only now is it worth while to look anew.
 			lost = false
-			b.deliver(spd.EventsLost{})
+			b.deliver(b.relevant(spd.EventsLost{}))
 		case err != nil:
 			return
 		default:
@@ -39,7 +39,7 @@ func (b *Backend) report(datagram []byte) {
 	defer clear(datagram) // notifications of SAs hold keys
 	all, err := decodeMessages(datagram)
 	if err != nil {
-		b.deliver(spd.EventsLost{})
+		b.deliver(b.relevant(spd.EventsLost{}))
 		return
 	}
 	for _, m := range all {
@@ -55,8 +55,21 @@ func (b *Backend) report(datagram []byte) {
 
 // relevant is the event as this Backend reports it, or nil.
 func (b *Backend) relevant(event spd.Event) spd.Event {
-	if expire, ok := event.(spd.Expire); ok && b.unreserve(expire.ID) {
-		return nil // no SA: a larval one
+	switch e := event.(type) {
+	case spd.Expire:
+		if b.unreserve(e.ID) {
+			return nil // no SA: a larval one
+		}
+	case spd.SARemoved:
+		if b.unreserve(e.ID) {
+			return nil
+		}
+	case spd.Flushed:
+		if !e.Policies {
+			b.unreserveAll()
+		}
+	case spd.EventsLost:
+		b.unreserveAll() // their ends may be among what is lost
 	}
 	if !b.careOf {
 		return event
