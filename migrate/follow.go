@@ -37,7 +37,8 @@ func (h *Homes) Confirmed(p *Place, keeps bool) []Effect {
 	}
 	h.settled(p.Peer)
 	return []Effect{
-		Report{What: "not kept", Peer: p.Peer, HomeAddress: p.HomeAddress, Detail: "the home agent has no K bit: the IKE_SA is set up anew"},
+		Report{What: "not kept", Peer: p.Peer, HomeAddress: p.HomeAddress,
+			Detail: "the home agent has no K bit: the IKE_SA is set up anew"},
 		Tell{spd.Reauthenticate{Peer: p.Peer}},
 	}
 }

@@ -100,8 +100,8 @@ func opposite(complain complainer, a string, sas []spd.SA, b string, others []sp
 	}
 }
 
-// agrees is the check once nothing is under way: both sides have the same IKE_SAs, one or two that were begun at once, over the path between the care-of address
-// and the home agent, the same Child SAs, and in their kernels exactly the SAs of these.
+// agrees is the check once nothing is under way: both sides have the same IKE_SAs, one or two that were begun at once, over
+// the path between the care-of address and the home agent, the same Child SAs, and in their kernels exactly the SAs of these.
 func (w *world) agrees() {
 	w.t.Helper()
 	w.rest()
