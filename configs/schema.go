@@ -58,7 +58,7 @@ func (d *document) fields() []field {
 			Meaning: `who installs and moves the security policies: the mobility daemon ("external") or mipsecd; ` +
 				"those of road warriors are always mipsecd's"}),
 		bind(&d.level, levels, Key{Name: "level", Default: `"unique"`,
-			Meaning: "how strongly mipsecd's policies want SAs: each its own, any, or none if there is none"}),
+			Meaning: "how strongly mipsecd's policies want SAs: each its own, any, or none if there is none, but for tunnels"}),
 		bind(&d.reqidBase, reqid, Key{Name: "reqid-base", Default: "1000",
 			Meaning: fmt.Sprintf("the first reqid of mipsecd's policies; each home address takes %d, "+
 				"others if somebody else's policy has one of them already", migrate.ReqidsPerHome)}),

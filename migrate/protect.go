@@ -103,6 +103,9 @@ func (p Protected) PoliciesFor(name Protection, onHA bool, careOf netip.Addr) (o
 		t := spd.Template{Proto: spd.ESP, Mode: spd.Transport, Level: p.Level, Reqid: reqid}
 		if k.tunnel {
 			t.Mode, t.Endpoints = spd.Tunnel, outer
+			if t.Level == spd.Use {
+				t.Level = spd.Unique // what is not tunnelled would leave with a home address abroad; Linux refuses it, too
+			}
 		}
 		out = append(out, spd.Policy{
 			PolicyKey: spd.PolicyKey{Selector: s, Dir: dir}, Priority: k.priority, Action: spd.Protect,

@@ -84,6 +84,23 @@ func TestPoliciesThatAreSetHaveGuards(t *testing.T) {
 		9 fwd HoA -> * mh bypass`)
 }
 
+// With level use nothing leaves by another way than the tunnel it is to take; Linux refuses such an outbound policy.
+func TestLevelUseIsNotForTunnels(t *testing.T) {
+	home := Home("ha", true)
+	home.Level = spd.Use
+	for _, onHA := range []bool{false, true} {
+		for _, p := range home.Policies(onHA, CoA1) {
+			want := spd.Use
+			if p.Templates[0].Mode == spd.Tunnel {
+				want = spd.Unique
+			}
+			if got := p.Templates[0].Level; got != want {
+				t.Errorf("%s: level %s, want %s", p, got, want)
+			}
+		}
+	}
+}
+
 func TestReqidsOfAHomeAddressAreItsOwn(t *testing.T) {
 	used := map[uint32]bool{}
 	for _, p := range Home("ha", true).Policies(true, CoA1) {

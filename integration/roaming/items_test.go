@@ -31,6 +31,10 @@ func TestItems(t *testing.T) {
 				t.Run("K bit of the home agent alone", j.keptByOne(lab.HA))
 				j.policies = "mipsecd"
 				t.Run("policies of mipsecd", j.roams)
+				if kernel == "xfrm" { // by PF_KEY there is unique alone
+					t.Run("1 level use", j.leveled("use"))
+					t.Run("1 level require", j.leveled("require"))
+				}
 				t.Run("2 reqids that somebody else has", j.avoidReqids)
 			})
 		}
@@ -141,6 +145,34 @@ func (s *scenario) unheard(t *testing.T, k keys) {
 
 // reportsToDrown is how many changes of a policy take up all the room that mipsecd has the kernel keep for reports.
 const reportsToDrown = 20000
+
+// leveled moves where the policies have another level than the usual. With use a Binding Update for which there is no SA yet
+// goes in clear.
+func (j job) leveled(level string) func(*testing.T) {
+	j.level = level
+	return func(t *testing.T) {
+		s, k := j.away(t)
+		for n, kernel := range s.kernels {
+			policies, err := kernel.Policies()
+			must(t, err)
+			for _, p := range policies {
+				if len(p.Templates) == 0 || p.Templates[0].Proto != spd.ESP {
+					continue
+				}
+				esp := p.Templates[0]
+				if use := level == "use" && esp.Mode == spd.Transport; (esp.Level == spd.Use) != use {
+					t.Errorf("%s has the policy %s, want level %s", n, p, level)
+				}
+			}
+		}
+		s.move(t, lab.Foreign2)
+		s.kept(t, binding, lab.HoA, k.binding)
+		s.kept(t, payload, lab.Foreign2.Address, k.payload)
+		if level != "use" {
+			s.protected(t)
+		}
+	}
+}
 
 // keptByOne moves while one side alone would take the IKE_SA along: another one is set up, and its SAs serve.
 func (j job) keptByOne(n lab.Node) func(*testing.T) {

@@ -21,6 +21,7 @@ type job struct {
 	hasty     bool     // mipsecd gives a key exchange up soon
 	brisk     bool     // mipsecd gives a peer up after seconds
 	tokens    bool     // mipsecd tells, and believes, that a host has crashed (RFC 6290)
+	level     string   // of mipsecd's policies, if not the usual
 	mlkem     bool     // every key exchange is followed by one of ML-KEM-768
 }
 

@@ -79,6 +79,9 @@ func (j job) settings(n lab.Node) string {
 	if j.brisk {
 		config += "timing.retransmit = \"200ms\"\ntiming.tries = 5\n"
 	}
+	if j.level != "" {
+		config += fmt.Sprintf("level = %q\n", j.level)
+	}
 	if j.tokens {
 		config += "quick-crash-detection = true\nhost-secret-file = \"host-secret\"\n"
 	}
