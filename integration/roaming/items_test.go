@@ -24,6 +24,7 @@ func TestItems(t *testing.T) {
 			j := job{kernel: kernel, policies: "external", kBit: true, kmAddress: true}
 			t.Run(kernel, func(t *testing.T) {
 				t.Run("policies of the mobility daemon", j.roams)
+				t.Run("4 MIGRATE that mipsecd has not heard of", j.unheard)
 				for _, begins := range []lab.Node{lab.MN, lab.HA} {
 					t.Run("policies of an administrator, begun by "+string(begins), j.keysPolicies(begins))
 				}
@@ -51,7 +52,6 @@ func (j job) roams(t *testing.T) {
 	}
 	step("4 all SAs of a rekeying move", func(t *testing.T) { k.payload = s.rekeyWhileMoving(t, k) })
 	step("11 leaving home again", func(t *testing.T) { j.leaveAgain(t, s, k) })
-	step("4 MIGRATE that mipsecd has not heard of", func(t *testing.T) { s.unheard(t, k) })
 	s.protected(t)
 }
 
@@ -119,7 +119,8 @@ func (s *scenario) rekeyWhileMoving(t *testing.T, k keys) (fresh pair) {
 }
 
 // unheard moves the mobile node while its mipsecd does not run and the kernel has no more room for reports.
-func (s *scenario) unheard(t *testing.T, k keys) {
+func (j job) unheard(t *testing.T) {
+	s, k := j.away(t)
 	ike := s.ikeSA(t, lab.Foreign1.Address)
 	mn := s.agents[lab.MN]
 	before := mn.lines()
