@@ -19,7 +19,6 @@ type Agent struct {
 	image   *image.Image
 	homes   *migrate.Homes
 	guests  guests
-	begun   bool // a Snapshot has been here
 }
 
 // New makes a home agent for these home addresses. Together they are the peer authorization database (RFC 4301 section
@@ -120,13 +119,8 @@ func (a *Agent) keying(notice spd.Notice) {
 		a.tell(a.authorize(x))
 	case spd.AddressRequest:
 		a.tell(a.assign(x))
-	case spd.MovedTogether:
-		a.emit(migrate.Carry{Plan: migrate.Rest(x)})
 	case spd.PeerUp:
 		a.keyed(x.Peer, x.ID, true)
-		if x.First {
-			a.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path, Before: x.Began})
-		}
 	case spd.PeerDown:
 		a.keyed(x.Peer, x.ID, false)
 	}
@@ -143,8 +137,5 @@ func (a *Agent) snapshot(s migrate.Snapshot) {
 	for _, lost := range a.image.Missing(s.SAs) {
 		a.tell(lost)
 	}
-	if !a.begun {
-		a.begun = true
-		a.homes.Inherit(s, a.image)
-	}
+	a.homes.Inherit(s, a.image)
 }

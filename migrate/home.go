@@ -73,6 +73,7 @@ type Homes struct {
 	peers  map[string][]*Place
 	open   []Home                         // whose address is assigned
 	begun  bool                           // the kernel has been read
+	heir   bool                           // what an earlier run has left has been taken up
 	early  map[netip.Addr]spd.CareOfState // of addresses that are no home addresses, or not yet
 	here   Addresses                      // of this host, where it has road warriors
 }

@@ -6,8 +6,13 @@ import (
 )
 
 // Inherit takes up the SAs that an earlier run of the agent has left in the kernel, and is what they serve: demands that
-// are to be met anew, where the mobile nodes are now. Those of manual keys are not left by anybody.
+// are to be met anew, where the mobile nodes are now. Those of manual keys are not left by anybody. After the start there
+// are none.
 func (h *Homes) Inherit(s Snapshot, kernel *image.Image) (demands []spd.Demand) {
+	if h.heir {
+		return nil
+	}
+	h.heir = true
 	whose := func(d spd.Demand) string {
 		if p := h.For(d); p != nil && !p.Manual {
 			return p.Peer

@@ -95,8 +95,8 @@ func (h *Homes) source(p *Place, a Addresses) netip.Addr {
 	return usable[0]
 }
 
-// Keyed follows what the key exchange says of where a road warrior and its gateway are.
-func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
+// warriorKeyed follows what the key exchange says of where a road warrior and its gateway are.
+func (h *Homes) warriorKeyed(now time.Time, n spd.Notice) (out []Effect) {
 	follow := func(peer string, each func(*Place) []Effect) {
 		for _, p := range h.peers[peer] {
 			if p.roadWarrior() {
@@ -106,7 +106,6 @@ func (h *Homes) Keyed(now time.Time, n spd.Notice) (out []Effect) {
 	}
 	switch n := n.(type) {
 	case spd.PeerUp:
-		h.settled(n.Peer)
 		follow(n.Peer, func(p *Place) []Effect {
 			p.ike = n.ID
 			if !h.onHA {

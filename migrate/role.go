@@ -109,10 +109,9 @@ type Report struct {
 	Detail      string
 }
 
-func (Tell) effect()       {}
-func (Carry) effect()      {}
-func (SetAddress) effect() {}
-func (Reread) effect()     {}
-func (Report) effect()     {}
-
+func (Tell) effect()          {}
+func (Carry) effect()         {}
+func (SetAddress) effect()    {}
+func (Reread) effect()        {}
+func (Report) effect()        {}
 func (FindHomeAgent) effect() {}

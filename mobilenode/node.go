@@ -22,7 +22,6 @@ type Node struct {
 	addresses []netip.Addr
 	tenancies []*tenancy
 	secret    secret.Bytes
-	begun     bool // a Snapshot has been here
 }
 
 // New makes a mobile node with these home addresses. A home without an address has one assigned by its home agent, or
@@ -167,15 +166,8 @@ func (n *Node) keying(notice spd.Notice) {
 	n.emit(migrate.Discard(n.image.Notice(notice))...)
 	n.tenant(notice)
 	n.emit(n.homes.Keyed(n.now, notice)...)
-	switch x := notice.(type) {
-	case spd.Request:
-		n.tell(n.homes.Grant(x, n.image)) // to nobody else any (RFC 4877 section 7.1)
-	case spd.MovedTogether:
-		n.emit(migrate.Carry{Plan: migrate.Rest(x)})
-	case spd.PeerUp:
-		if x.First {
-			n.tell(spd.Superseded{Peer: x.Peer, Except: x.ID, Path: x.Path, Before: x.Began})
-		}
+	if r, ok := notice.(spd.Request); ok {
+		n.tell(n.homes.Grant(r, n.image)) // to nobody else any (RFC 4877 section 7.1)
 	}
 }
 
@@ -188,14 +180,7 @@ func (n *Node) snapshot(s migrate.Snapshot) {
 	for _, lost := range n.image.Missing(s.SAs) {
 		n.tell(lost)
 	}
-	if !n.begun {
-		n.begun = true
-		n.inherit(s)
-	}
-}
-
-// inherit keys anew what an earlier run of the agent has left SAs for: the IKE_SAs that they belong to are gone with that.
-func (n *Node) inherit(s migrate.Snapshot) {
+	// What an earlier run of the agent has left SAs for is keyed anew: the IKE_SAs that they belong to are gone with that.
 	for _, d := range n.homes.Inherit(s, n.image) {
 		n.tell(spd.Key{Demand: d, Path: n.path(n.homes.For(d))})
 	}
