@@ -4,7 +4,6 @@ package interop
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -107,15 +106,8 @@ func (c *charon) nameServers() string     { return c.path("resolv.conf") } // th
 
 // control runs swanctl with one command.
 func (c *charon) control(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "swanctl", append(args, "--uri", "unix://"+c.socket())...)
-	cmd.Env = append(os.Environ(), "STRONGSWAN_CONF="+c.path("strongswan.conf"), "SWANCTL_DIR="+c.dir)
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("swanctl %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
+	return ask([]string{"STRONGSWAN_CONF=" + c.path("strongswan.conf"), "SWANCTL_DIR=" + c.dir},
+		"swanctl", append(args, "--uri", "unix://"+c.socket())...)
 }
 
 func (c *charon) must(t *testing.T, args ...string) string {

@@ -4,7 +4,6 @@ package interop
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"net/netip"
 	"os"
@@ -182,13 +181,7 @@ func (l *libreswan) clear(t *testing.T) {
 
 // whack gives the daemon a command, and yields what it says to that.
 func (l *libreswan) whack(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, libreswanBin+"/whack", append(args, "--rundir", l.dir)...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("whack %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
+	return ask(nil, libreswanBin+"/whack", append(args, "--rundir", l.dir)...)
 }
 
 func (l *libreswan) must(t *testing.T, args ...string) string {

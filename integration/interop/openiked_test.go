@@ -5,7 +5,6 @@ package interop
 import (
 	"bytes"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -171,13 +170,7 @@ func (o *openIKED) kill() {
 
 // ikectl gives the daemon a command, and yields what it says to that.
 func (o *openIKED) ikectl(args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "/usr/sbin/ikectl", append([]string{"-s", o.path("control")}, args...)...).CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("ikectl %s: %w\n%s", strings.Join(args, " "), err, out)
-	}
-	return string(out), nil
+	return ask(nil, "/usr/sbin/ikectl", append([]string{"-s", o.path("control")}, args...)...)
 }
 
 func (o *openIKED) name() string { return "OpenIKED" }

@@ -3,9 +3,13 @@
 package interop
 
 import (
+	"context"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -78,4 +82,17 @@ func because(t *testing.T, said any, pattern string) string {
 		t.Fatalf("no %q in: %v", pattern, said)
 	}
 	return found
+}
+
+// ask runs the program that gives a daemon commands, with more in its environment, and yields what it says.
+func ask(env []string, program string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s %s: %w\n%s", filepath.Base(program), strings.Join(args, " "), err, out)
+	}
+	return string(out), nil
 }
